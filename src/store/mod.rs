@@ -1,1 +1,47 @@
-//! (being written)
+//! The durable truth of a node: typed rows, one ordered writer, revisions and watches.
+//!
+//! What a reader needs to know first:
+//!
+//! * A [`Record`] is a typed row of one [`Table`]; its key encoding sorts like its components.
+//! * [`Store::write`] runs a closure on the one writer, in order with all others, and returns when
+//!   what it wrote is on disk. Closures that wait together share one sync (group commit).
+//! * Each transaction that changes something gets the next [`Revision`]. [`Store::watch`] tells
+//!   which keys changed after a revision, and only ever speaks of durable revisions.
+//! * Below the typed surface lies an [`Engine`]: sled on disk, or [`MemoryEngine`], which models
+//!   crashes for simulation.
+//!
+//! May import `api` only; sled is named in `sled_engine` and nowhere else. Generic on purpose: it
+//! knows neither events nor manifests.
+
+mod change_log;
+mod commit;
+mod engine;
+mod frame;
+mod handle;
+mod health;
+mod key;
+mod memory;
+mod meta;
+mod record;
+mod rows;
+mod scan;
+mod scrub;
+mod txn;
+mod watch;
+mod writer;
+
+pub use commit::{Committed, StoreError, WriteError};
+pub use engine::{Engine, EngineBatch, EngineError, RawRow};
+pub use frame::{FrameError, MAX_RECORD_BYTES};
+pub use handle::{Limits, Store};
+pub use health::{Health, HealthNote, Writes};
+pub use key::{KeyError, KeyReader, KeyWriter, RecordKey};
+pub use memory::{Fault, MemoryEngine, Operation};
+pub use record::{Record, Table};
+pub use rows::Rows;
+pub use scan::Scan;
+pub use txn::Txn;
+pub use watch::{Change, ChangeKind, Changes, Watch};
+
+/// The number of a durable transaction: 0 for a new store, +1 for each that changes something.
+pub type Revision = u64;

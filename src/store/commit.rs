@@ -1,0 +1,378 @@
+//! The commit path: runs a group of transactions, applies it as one batch, syncs, acknowledges.
+//!
+//! Owned by one thread (or one lock, in simulation), so it needs no synchronisation of its own:
+//! what it publishes goes through `Shared`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use fail::fail_point;
+
+use super::Revision;
+use super::change_log::Group as ChangeGroup;
+use super::engine::{EngineBatch, EngineError};
+use super::handle::Shared;
+use super::health::{HealthNote, Writes};
+use super::meta::{Meta, RowDelta};
+use super::record::FIRST_USER_PREFIX;
+use super::scrub::{Scrub, Slice};
+use super::txn::{Overlay, Txn};
+use super::watch::{Change, ChangeKind};
+
+/// What a durable transaction returned, and when it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed<R> {
+    /// What the closure returned.
+    pub value: R,
+    /// The transaction's revision; if it changed nothing, the one whose state it saw.
+    pub revision: Revision,
+}
+
+/// Why a write had no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError<E> {
+    /// The closure refused; nothing of it was written.
+    #[error("the transaction was refused")]
+    Rejected(E),
+    /// The closure panicked; nothing of it was written and other transactions are unharmed.
+    #[error("the transaction panicked: {0}")]
+    Panicked(String),
+    /// The store could not do it. After [`StoreError::Failed`] it is unknown whether the write
+    /// took effect; after any other it did not.
+    #[error("the write failed")]
+    Store(#[source] StoreError),
+}
+
+/// Why the store could not read or write.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Not enough room; nothing was written, and a later write may succeed.
+    #[error("disk full: {available} bytes free, writes need {reserve} in reserve")]
+    DiskFull {
+        /// Bytes free on the state directory's file system.
+        available: u64,
+        /// Bytes that must be free.
+        reserve: u64,
+    },
+    /// Writing failed earlier or now; the process must be restarted.
+    #[error("the store takes no more writes: {0}")]
+    Failed(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The engine failed to read.
+    #[error("the store failed to read")]
+    Read(#[source] EngineError),
+    /// A stored row does not match its checksum or misses a piece.
+    #[error("a stored row of table {table} is damaged: {why}")]
+    DamagedRow {
+        /// The table's name.
+        table: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A row was written by a newer program.
+    #[error(
+        "a stored row of table {table} has schema {found}, newer than the {known} this program knows"
+    )]
+    NewerSchema {
+        /// The table's name.
+        table: &'static str,
+        /// The stored version.
+        found: u16,
+        /// The newest version this program reads.
+        known: u16,
+    },
+    /// An intact row does not have the shape the program expects.
+    #[error("a stored row of table {table} does not decode: {why}")]
+    Undecodable {
+        /// The table's name.
+        table: &'static str,
+        /// The decoder's words.
+        why: String,
+    },
+    /// A record does not serialize.
+    #[error("a record of table {table} does not encode: {why}")]
+    Unencodable {
+        /// The table's name.
+        table: &'static str,
+        /// The encoder's words.
+        why: String,
+    },
+    /// A record is larger than [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES).
+    #[error("a record of table {table} takes {bytes} bytes, more than 16 MiB")]
+    TooLarge {
+        /// The table's name.
+        table: &'static str,
+        /// Its encoded size.
+        bytes: usize,
+    },
+    /// A key is longer than 8 KiB encoded.
+    #[error("a key of table {table} takes {bytes} bytes, more than 8 KiB")]
+    KeyTooLong {
+        /// The table's name.
+        table: &'static str,
+        /// Its encoded size.
+        bytes: usize,
+    },
+    /// A large record was replaced again and again while it was read.
+    #[error("a row of table {table} changed too often while it was read")]
+    Contended {
+        /// The table's name.
+        table: &'static str,
+    },
+}
+
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::DiskFull { available, reserve } => Self::DiskFull { available, reserve },
+            error => Self::Read(error),
+        }
+    }
+}
+
+/// A queued transaction whose types are hidden.
+pub(super) trait Job: Send {
+    /// Runs the closure; true if its writes are to be kept.
+    fn run(&mut self, txn: &mut Txn<'_>) -> bool;
+    /// The closure's writes cannot be kept: whatever it returned, this is the answer.
+    fn refuse(&mut self, why: JobError);
+    /// Hands the answer to the caller. Called once, when the effects are durable or known not to
+    /// be.
+    fn finish(self: Box<Self>, revision: Revision);
+}
+
+/// Why a job failed outside its closure.
+#[derive(Debug, Clone)]
+pub(super) enum JobError {
+    Panicked(String),
+    Store(StoreError),
+}
+
+/// Transactions that ran against the committed state and each other, not yet applied.
+#[derive(Default)]
+struct Group {
+    overlay: Overlay,
+    changes: Vec<Change>,
+    rows: RowDelta,
+    /// The part of `rows` that the running scrub has already passed.
+    rows_scrubbed: RowDelta,
+    bytes: usize,
+    transactions: u64,
+    jobs: Vec<(Box<dyn Job>, Revision)>,
+}
+
+/// The single writer's state.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    meta: Meta,
+    scrub: Option<Scrub>,
+    /// Why no more writes are taken.
+    failed: Option<String>,
+}
+
+impl Committer {
+    pub(super) fn new(shared: Arc<Shared>, meta: Meta, scrub: Option<Scrub>) -> Self {
+        Self { shared, meta, scrub, failed: None }
+    }
+
+    /// Runs `first` and what `next` still gives, up to the limits of one group, then makes the
+    /// group durable and answers every job.
+    pub(super) fn commit(
+        &mut self,
+        first: Box<dyn Job>,
+        mut next: impl FnMut() -> Option<Box<dyn Job>>,
+    ) {
+        let limits = self.shared.limits;
+        let mut group = Group::default();
+        let mut job = Some(first);
+        while let Some(taken) = job {
+            self.run(taken, &mut group);
+            let full =
+                group.jobs.len() >= limits.group_requests || group.bytes >= limits.group_bytes;
+            job = if full { None } else { next() };
+        }
+        self.make_durable(group);
+    }
+
+    fn run(&self, mut job: Box<dyn Job>, group: &mut Group) {
+        if let Some(why) = &self.failed {
+            job.refuse(JobError::Store(StoreError::Failed(why.clone())));
+            return job.finish(self.meta.revision);
+        }
+        let revision = self.meta.revision + group.transactions + 1;
+        let mut txn = Txn::new(&*self.shared.engine, &group.overlay, revision);
+        let keep = match catch_unwind(AssertUnwindSafe(|| job.run(&mut txn))) {
+            Ok(keep) => keep,
+            Err(panic) => {
+                job.refuse(JobError::Panicked(panic_message(&*panic)));
+                false
+            }
+        };
+        let writes = if keep { txn.into_writes() } else { Overlay::new() };
+        let seen = match self.merge(writes, group, revision) {
+            Ok(changed) => revision - u64::from(!changed),
+            Err(error) => {
+                job.refuse(JobError::Store(error.into()));
+                revision - 1
+            }
+        };
+        group.jobs.push((job, seen));
+    }
+
+    /// Takes what a transaction really changes into the group; false if that is nothing.
+    fn merge(
+        &self,
+        mut writes: Overlay,
+        group: &mut Group,
+        revision: Revision,
+    ) -> Result<bool, EngineError> {
+        let mut rows = RowDelta::default();
+        let mut rows_scrubbed = RowDelta::default();
+        let mut failed = None;
+        writes.retain(|key, value| {
+            let old = match group.overlay.get(key) {
+                Some(pending) => Ok(pending.clone()),
+                None => self.shared.engine.get(key),
+            };
+            match old {
+                Ok(old) if old == *value => false,
+                Ok(old) => {
+                    rows.replace(key, old.as_deref(), value.as_deref());
+                    if self.scrub.as_ref().is_some_and(|scrub| scrub.has_passed(key)) {
+                        rows_scrubbed.replace(key, old.as_deref(), value.as_deref());
+                    }
+                    true
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    false
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let before = group.changes.len();
+        group.changes.extend(writes.iter().filter(|(key, _)| key[0] >= FIRST_USER_PREFIX).map(
+            |(key, value)| Change {
+                revision,
+                table: key[0],
+                key: key[1..].to_vec(),
+                kind: if value.is_some() { ChangeKind::Put } else { ChangeKind::Delete },
+            },
+        ));
+        if group.changes.len() == before {
+            return Ok(false);
+        }
+        group.rows.add(rows);
+        group.rows_scrubbed.add(rows_scrubbed);
+        group.transactions += 1;
+        group.bytes += writes.iter().map(row_bytes).sum::<usize>();
+        group.overlay.extend(writes);
+        Ok(true)
+    }
+
+    fn make_durable(&mut self, mut group: Group) {
+        let jobs = std::mem::take(&mut group.jobs);
+        let outcome = if group.transactions == 0 { Ok(()) } else { self.apply_and_publish(group) };
+        fail_point!("store::before_ack");
+        for (mut job, revision) in jobs {
+            if let Err(error) = &outcome {
+                job.refuse(JobError::Store(error.clone()));
+            }
+            job.finish(revision);
+        }
+    }
+
+    fn apply_and_publish(&mut self, group: Group) -> Result<(), StoreError> {
+        let meta = self.meta.after(group.transactions, group.rows);
+        let mut batch = EngineBatch { rows: group.overlay.into_iter().collect() };
+        let changes = self.shared.feed.stage(group.changes, &mut batch);
+        let (key, value) = meta.to_row();
+        batch.put(key, value);
+        self.apply(batch)?;
+        if let Some(scrub) = &mut self.scrub {
+            scrub.adjust(group.rows_scrubbed);
+        }
+        self.meta = meta;
+        self.publish(changes);
+        Ok(())
+    }
+
+    fn apply(&mut self, batch: EngineBatch) -> Result<(), StoreError> {
+        fail_point!("store::before_apply");
+        let applied = self.shared.engine.apply(batch);
+        fail_point!("store::before_sync");
+        let done = applied.and_then(|()| match self.shared.engine.sync() {
+            // Applied but not synced: no longer a refusal that can be tried again.
+            Err(EngineError::DiskFull { .. }) => Err(EngineError::Io {
+                operation: "sync",
+                message: "no space left on device".to_owned(),
+            }),
+            other => other,
+        });
+        match done {
+            Ok(()) => {
+                self.shared.set_writes(Writes::Ok);
+                Ok(())
+            }
+            Err(EngineError::DiskFull { available, reserve }) => {
+                self.shared.set_writes(Writes::DiskFull { available, reserve });
+                Err(StoreError::DiskFull { available, reserve })
+            }
+            Err(error) => {
+                let why = error.to_string();
+                tracing::error!(error = %why, "the store failed and takes no more writes");
+                self.shared.set_writes(Writes::Failed(why.clone()));
+                self.shared.feed.close();
+                self.failed = Some(why.clone());
+                Err(StoreError::Failed(why))
+            }
+        }
+    }
+
+    fn publish(&self, changes: ChangeGroup) {
+        self.shared.engine.note_durable(self.meta.revision);
+        self.shared.feed.append(changes);
+        for defect in self.shared.engine.defects() {
+            self.shared.note(HealthNote::Defect(defect));
+        }
+    }
+
+    /// Checks one slice of the store; false when there is nothing left to check.
+    pub(super) fn scrub_slice(&mut self) -> bool {
+        let Some(scrub) = &mut self.scrub else { return false };
+        let slice = scrub.slice(&*self.shared.engine, &self.meta);
+        let rows = scrub.checked();
+        let done = !matches!(slice, Slice::More);
+        self.shared.update_health(|health| {
+            health.scrubbed_rows = rows;
+            health.scrub_done = done;
+        });
+        if let Slice::Damaged(why) = slice {
+            tracing::error!(%why, "the scrub found damage");
+            self.shared.engine.note_damage(&why);
+            self.shared.note(HealthNote::Damaged(why));
+        }
+        if done {
+            self.scrub = None;
+        }
+        !done
+    }
+}
+
+fn row_bytes((key, value): (&Vec<u8>, &Option<Vec<u8>>)) -> usize {
+    key.len() + value.as_ref().map_or(0, Vec::len)
+}
+
+/// The words of a panic, if it had any.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Watching for changes: a cursor and a wake-up that coalesces.
+//!
+//! A watcher that does not poll costs nothing and blocks nobody: it holds a revision, not a queue.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::Revision;
+use super::change_log::{ChangeLog, Group, Read};
+use super::engine::EngineBatch;
+use super::key::{KeyError, RecordKey};
+use super::record::Record;
+
+/// Changes handed out at once, unless a single group holds more.
+const BATCH_CHANGES: usize = 4096;
+
+/// What happened to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Created or replaced.
+    Put,
+    /// Deleted.
+    Delete,
+}
+
+/// One row changed in one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The transaction that changed it.
+    pub revision: Revision,
+    /// The prefix of its [`Table`](super::Table).
+    pub table: u8,
+    /// Its key, encoded, without the table prefix.
+    pub key: Vec<u8>,
+    /// What happened.
+    pub kind: ChangeKind,
+}
+
+impl Change {
+    /// The typed key, if the change is to a row of `T`'s table.
+    pub fn key_of<T: Record>(&self) -> Option<Result<T::Key, KeyError>> {
+        (self.table == T::TABLE.prefix).then(|| T::Key::from_bytes(&self.key))
+    }
+}
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// Every change after the cursor up to `upto`, in order.
+    Batch {
+        /// The new cursor.
+        upto: Revision,
+        /// The changes; a row that changed in several revisions appears once for each.
+        keys: Vec<Change>,
+    },
+    /// The log no longer reaches back to the cursor: list again, then go on from `head`.
+    Lagged {
+        /// The new cursor. List after reading this, so that nothing falls between.
+        head: Revision,
+    },
+    /// The store was closed, or it failed; nothing more will come.
+    Closed,
+}
+
+/// The durable revisions as watchers see them. Outlives the engine, so that a watcher that lingers
+/// does not keep the database locked.
+pub(super) struct Feed {
+    log: Mutex<ChangeLog>,
+    head: watch::Sender<Head>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    revision: Revision,
+    closed: bool,
+}
+
+impl Feed {
+    pub(super) fn new(log: ChangeLog) -> Arc<Self> {
+        let head = watch::Sender::new(Head { revision: log.head(), closed: false });
+        Arc::new(Self { log: Mutex::new(log), head })
+    }
+
+    pub(super) fn head(&self) -> Revision {
+        self.head.borrow().revision
+    }
+
+    pub(super) fn stage(&self, changes: Vec<Change>, batch: &mut EngineBatch) -> Group {
+        self.log().stage(changes, batch)
+    }
+
+    /// Publishes a group that is durable: first the log, then the wake-up.
+    pub(super) fn append(&self, group: Group) {
+        let mut log = self.log();
+        log.append(group);
+        let revision = log.head();
+        drop(log);
+        self.head.send_modify(|head| head.revision = revision);
+    }
+
+    /// Ends the watches once they have read what there is.
+    pub(super) fn close(&self) {
+        self.head.send_modify(|head| head.closed = true);
+    }
+
+    fn log(&self) -> MutexGuard<'_, ChangeLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A cursor over the durable revisions.
+pub struct Watch {
+    feed: Arc<Feed>,
+    head: watch::Receiver<Head>,
+    cursor: Revision,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    pub(super) fn new(feed: Arc<Feed>, cursor: Revision) -> Self {
+        let head = feed.head.subscribe();
+        Self { feed, head, cursor }
+    }
+
+    /// Everything up to here has been told.
+    pub fn cursor(&self) -> Revision {
+        self.cursor
+    }
+
+    /// Waits until there is something to tell. Cancel safe: a call that did not return told
+    /// nothing.
+    pub async fn next(&mut self) -> Changes {
+        loop {
+            // Marked as seen before the log is read: a commit in between wakes the next wait.
+            let closed = self.head.borrow_and_update().closed;
+            let read = self.feed.log().read(self.cursor, BATCH_CHANGES);
+            match read {
+                Read::Batch(upto, keys) => {
+                    self.cursor = upto;
+                    return Changes::Batch { upto, keys };
+                }
+                Read::Lagged(head) => {
+                    self.cursor = head;
+                    return Changes::Lagged { head };
+                }
+                Read::UpToDate if closed => return Changes::Closed,
+                // The sender lives in the feed this watch holds: the wait cannot fail.
+                Read::UpToDate => _ = self.head.changed().await,
+            }
+        }
+    }
+}
