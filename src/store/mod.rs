@@ -10,12 +10,13 @@
 //! * Below the typed surface lies an [`Engine`]: sled on disk, or [`MemoryEngine`], which models
 //!   crashes for simulation.
 //!
-//! May import `api` only; sled is named in `sled_engine` and nowhere else. Generic on purpose: it
-//! knows neither events nor manifests.
+//! May import `api` only; sled is named in `sled_engine` and nowhere else. All is generic but for
+//! `tables` and `events`, which know what is kept and how an event is accepted.
 
 mod change_log;
 mod commit;
 mod engine;
+pub mod events;
 mod frame;
 mod handle;
 mod health;
@@ -26,6 +27,7 @@ mod record;
 mod rows;
 mod scan;
 mod scrub;
+pub mod tables;
 mod txn;
 mod watch;
 mod writer;

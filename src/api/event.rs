@@ -1,0 +1,286 @@
+//! The event envelope: what one node observed, as it travels and as it is kept.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Time;
+
+/// The longest `id`, in bytes.
+pub const MAX_ID: usize = 256;
+/// The longest `type`, `subject`, `dedupeKey`, `sourceNode` and `group`, in bytes.
+pub const MAX_WORD: usize = 512;
+/// The largest payload, encoded as JSON, in bytes.
+pub const MAX_PAYLOAD: usize = 32 * 1024;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Unique within the group; the same id with other content is a conflict.
+    pub id: String,
+    /// The EventGroup it belongs to.
+    pub group: String,
+    /// Such as `routerd.client.ipv4.observed`.
+    pub r#type: String,
+    /// The node that observed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source_node: String,
+    /// What it is about, such as `10.88.60.9/32`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// Names the fact where the subject does not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub dedupe_key: String,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
+    pub payload: BTreeMap<String, String>,
+    /// When it was observed, by the observer's clock; absent means the time of receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_time")]
+    pub observed_at: Option<Time>,
+    /// When it stops being true; absent leaves it to the group's `retention.maxAge`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_time")]
+    pub expires_at: Option<Time>,
+}
+
+fn nullable<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or_default())
+}
+
+/// Times at or before year 1 mean absent: it is how Go programs write a zero time.
+fn optional_time<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Time>, D::Error> {
+    const YEAR_ONE: i64 = -62_135_596_800;
+    let text: Option<String> = Option::deserialize(d)?;
+    let Some(text) = text.filter(|t| !t.is_empty()) else { return Ok(None) };
+    let time: Time = text.parse().map_err(|_| {
+        serde::de::Error::custom(format_args!(
+            "{text:?} is not an RFC 3339 time (write it like 2026-05-30T12:00:00Z)"
+        ))
+    })?;
+    Ok((time.as_nanosecond() > i128::from(YEAR_ONE) * 1_000_000_000).then_some(time))
+}
+
+/// Why an event cannot be taken, whoever sends it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// A member that must be there is absent or empty.
+    #[error("{field}: is required")]
+    Missing {
+        /// The member.
+        field: &'static str,
+    },
+    /// A member is over its limit.
+    #[error("{field}: is {size} bytes; {limit} at most")]
+    TooLong {
+        /// The member.
+        field: &'static str,
+        /// What it measures.
+        size: usize,
+        /// What it may measure.
+        limit: usize,
+    },
+    /// A member holds a control character.
+    #[error("{field}: holds the control character U+{code:04X}")]
+    Control {
+        /// The member.
+        field: &'static str,
+        /// The character.
+        code: u32,
+    },
+    /// `observedAt` is further ahead than `replayWindow` allows.
+    #[error(
+        "observedAt: {observed_at} is further ahead of this node's {now} than the replayWindow of {window:?}; check the sender's clock"
+    )]
+    Future {
+        /// What it says.
+        observed_at: Time,
+        /// This node's time.
+        now: Time,
+        /// The group's window.
+        window: Duration,
+    },
+}
+
+impl Event {
+    /// Checks the members and their limits.
+    pub fn validate(&self) -> Result<(), EventError> {
+        word("id", &self.id, MAX_ID, true)?;
+        word("group", &self.group, MAX_WORD, true)?;
+        word("type", &self.r#type, MAX_WORD, true)?;
+        word("sourceNode", &self.source_node, MAX_WORD, false)?;
+        word("subject", &self.subject, MAX_WORD, false)?;
+        word("dedupeKey", &self.dedupe_key, MAX_WORD, false)?;
+        for (key, value) in &self.payload {
+            control("payload", key)?;
+            // Line breaks and tabs are text; what moves a terminal's cursor is not.
+            control("payload", value.trim_matches(['\n', '\r', '\t'])).or_else(|e| {
+                if value.contains(['\n', '\r', '\t']) { inner(value) } else { Err(e) }
+            })?;
+        }
+        let size = encoded_size(&self.payload);
+        if size > MAX_PAYLOAD {
+            return Err(EventError::TooLong { field: "payload", size, limit: MAX_PAYLOAD });
+        }
+        Ok(())
+    }
+
+    /// Checks `observedAt` against this node's time.
+    pub fn validate_time(&self, now: Time, window: Duration) -> Result<(), EventError> {
+        match self.observed_at {
+            Some(observed_at) if observed_at.duration_since(now) > signed(window) => {
+                Err(EventError::Future { observed_at, now, window })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What names the fact among those of one (group, sourceNode, type).
+    pub fn fact_name(&self) -> &str {
+        if !self.dedupe_key.is_empty() && self.dedupe_key != self.id {
+            &self.dedupe_key
+        } else if !self.subject.is_empty() {
+            &self.subject
+        } else {
+            &self.id
+        }
+    }
+
+    /// Digest of the content: all but the times and the identity itself.
+    pub fn content_digest(&self) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        for part in [&self.r#type, &self.source_node, &self.subject, &self.dedupe_key] {
+            feed(&mut hash, part);
+        }
+        for (key, value) in &self.payload {
+            feed(&mut hash, key);
+            feed(&mut hash, value);
+        }
+        first16(&hash.finalize())
+    }
+}
+
+fn inner(value: &str) -> Result<(), EventError> {
+    control("payload", &value.replace(['\n', '\r', '\t'], " "))
+}
+
+fn signed(window: Duration) -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(window).unwrap_or(jiff::SignedDuration::MAX)
+}
+
+fn word(field: &'static str, text: &str, limit: usize, required: bool) -> Result<(), EventError> {
+    if required && text.trim().is_empty() {
+        return Err(EventError::Missing { field });
+    }
+    if text.len() > limit {
+        return Err(EventError::TooLong { field, size: text.len(), limit });
+    }
+    control(field, text)
+}
+
+fn control(field: &'static str, text: &str) -> Result<(), EventError> {
+    match text.chars().find(|c| c.is_control()) {
+        None => Ok(()),
+        Some(c) => Err(EventError::Control { field, code: u32::from(c) }),
+    }
+}
+
+fn encoded_size(payload: &BTreeMap<String, String>) -> usize {
+    // Cheap upper bound first: most payloads are a few hundred bytes.
+    let raw: usize = payload.iter().map(|(k, v)| k.len() + v.len() + 6).sum();
+    if raw * 6 <= MAX_PAYLOAD {
+        return raw;
+    }
+    serde_json::to_vec(payload).map_or(usize::MAX, |encoded| encoded.len())
+}
+
+/// Feeds one length-prefixed text, so that no two lists of texts hash alike.
+pub(crate) fn feed(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text.as_bytes());
+}
+
+pub(crate) fn first16(digest: &[u8]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&digest[..16]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(json: serde_json::Value) -> Event {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn minimal() -> Event {
+        event(serde_json::json!({"id": "e", "group": "g", "type": "t"}))
+    }
+
+    #[test]
+    fn a_zero_time_and_a_null_payload_mean_absent() {
+        let parsed = event(serde_json::json!({
+            "id": "e", "group": "g", "type": "t", "payload": null,
+            "observedAt": "0001-01-01T00:00:00Z", "expiresAt": "",
+        }));
+        assert_eq!(parsed, minimal());
+    }
+
+    #[test]
+    fn limits_and_control_characters_are_named() {
+        let mut blank = minimal();
+        blank.r#type = "  ".into();
+        assert_eq!(blank.validate(), Err(EventError::Missing { field: "type" }));
+        let mut long = minimal();
+        long.id = "x".repeat(257);
+        assert_eq!(
+            long.validate(),
+            Err(EventError::TooLong { field: "id", size: 257, limit: MAX_ID })
+        );
+        let mut bell = minimal();
+        bell.subject = "a\u{7}".into();
+        assert_eq!(bell.validate(), Err(EventError::Control { field: "subject", code: 7 }));
+        let mut escape = minimal();
+        escape.payload.insert("k".into(), "a\n\u{1b}[2J".into());
+        assert_eq!(escape.validate(), Err(EventError::Control { field: "payload", code: 0x1b }));
+        let mut text = minimal();
+        text.payload.insert("k".into(), "two\nlines\t".into());
+        assert_eq!(text.validate(), Ok(()));
+        let mut big = minimal();
+        big.payload.insert("k".into(), "\"".repeat(17_000));
+        assert!(matches!(big.validate(), Err(EventError::TooLong { field: "payload", .. })));
+    }
+
+    #[test]
+    fn content_ignores_times_and_nothing_else() {
+        let base = minimal();
+        let mut later = base.clone();
+        later.observed_at = Some(Time::UNIX_EPOCH);
+        later.expires_at = Some(Time::UNIX_EPOCH);
+        assert_eq!(base.content_digest(), later.content_digest());
+        let mut moved = base.clone();
+        moved.subject = "s".into();
+        let mut deduped = base.clone();
+        deduped.dedupe_key = "s".into();
+        let mut paid = base.clone();
+        paid.payload.insert("a".into(), "b".into());
+        for other in [&moved, &deduped, &paid] {
+            assert_ne!(base.content_digest(), other.content_digest());
+        }
+        assert_ne!(moved.content_digest(), deduped.content_digest());
+    }
+
+    #[test]
+    fn the_fact_is_named_by_dedupe_key_then_subject_then_id() {
+        let mut e = minimal();
+        assert_eq!(e.fact_name(), "e");
+        e.subject = "s".into();
+        assert_eq!(e.fact_name(), "s");
+        e.dedupe_key = "e".into();
+        assert_eq!(e.fact_name(), "s", "a dedupeKey that repeats the id names nothing");
+        e.dedupe_key = "d".into();
+        assert_eq!(e.fact_name(), "d");
+    }
+}

@@ -1,0 +1,98 @@
+//! `config.routerd.net`: what may override the startup config, and who is given the result.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::duration::GoDuration;
+use crate::api::part::DirectiveOp;
+
+/// The group's apiVersion.
+pub const API_VERSION: &str = "config.routerd.net/v1alpha1";
+
+/// Which source may do what to which startup resources.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DynamicOverridePolicySpec {
+    /// What is allowed; all else is not.
+    pub allow: Vec<Allow>,
+}
+
+/// One permission.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Allow {
+    /// The part's source: `EventSubscription/<name>`.
+    pub source: String,
+    /// Allowed operations.
+    pub operations: Vec<DirectiveOp>,
+    /// Allowed targets.
+    pub targets: Vec<Target>,
+}
+
+/// A startup resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// Its apiVersion.
+    pub api_version: String,
+    /// Its Kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Writes selected resources of the effective config to a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigOutputSpec {
+    /// The file, absolute.
+    pub path: String,
+    /// Its format.
+    #[serde(default)]
+    pub format: OutputFormat,
+    /// Which Kinds; empty means all.
+    #[serde(default)]
+    pub select: Vec<Select>,
+    /// What to run after the file changed, until it exits 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_change: Option<OnChange>,
+}
+
+/// Format of an output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OutputFormat {
+    /// YAML.
+    #[default]
+    Yaml,
+    /// JSON.
+    Json,
+}
+
+/// A Kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Select {
+    /// Its apiVersion.
+    pub api_version: String,
+    /// Its Kind.
+    pub kind: String,
+}
+
+/// A hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OnChange {
+    /// Absolute path.
+    pub executable: String,
+    /// Arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// How long one run may take.
+    #[serde(default = "default_timeout")]
+    pub timeout: GoDuration,
+}
+
+fn default_timeout() -> GoDuration {
+    GoDuration::from_secs(30)
+}

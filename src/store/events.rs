@@ -1,0 +1,193 @@
+//! Accepting an event: identity, refresh, conflict, and the fact that it makes or renews.
+//!
+//! One function, run inside a transaction by whoever received the event (the control socket, a
+//! peer, an offline `emit`), so that there is one set of rules. It writes three rows for a new
+//! event: the event, its identity, its fact.
+
+use std::time::Duration;
+
+use super::tables::{EventRow, FactRow, IdentityRow};
+use super::{StoreError, Txn};
+use crate::api::Time;
+use crate::api::event::{Event, EventError};
+use crate::api::fact::{FactId, Stretch, add, end_of, is_newer, melt};
+
+/// Events of one transaction at most: the low bits of a sequence number.
+pub const MAX_EVENTS_PER_TXN: usize = 1 << SEQ_BITS;
+const SEQ_BITS: u32 = 12;
+
+/// What the receiving side knows about the event beside the event itself.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Node time of the receipt.
+    pub now: Time,
+    /// `local`, or the peer's node name.
+    pub received_from: String,
+    /// Which key verified it.
+    pub verified_by: String,
+    /// The group's `replayWindow`.
+    pub replay_window: Duration,
+    /// The group's `retention.maxAge`.
+    pub max_age: Duration,
+    /// Room for new live facts; `None` lets retractions and history through.
+    pub room: Option<u64>,
+}
+
+/// What became of an accepted event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is new. Says whether it made a live fact where there was none.
+    New {
+        /// Counts against `maxLiveFacts`.
+        made_fact: bool,
+    },
+    /// The same event with later times.
+    Refreshed,
+    /// The same event; nothing changed.
+    Duplicate,
+}
+
+/// Why an event was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is not a valid event.
+    #[error(transparent)]
+    Invalid(#[from] EventError),
+    /// Another event has the same id.
+    #[error(
+        "id: {id:?} already names an event of group {group:?} with other content; the first one stays"
+    )]
+    Conflict {
+        /// The group.
+        group: String,
+        /// The id.
+        id: String,
+    },
+    /// The group is at `limits.maxLiveFacts`.
+    #[error(
+        "group {group:?} is full: limits.maxLiveFacts new facts are live; retractions and renewals are still accepted"
+    )]
+    GroupFull {
+        /// The group.
+        group: String,
+    },
+    /// The store failed to read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Accepts `event` within a transaction; `index` tells the events of one transaction apart and is
+/// below [`MAX_EVENTS_PER_TXN`].
+pub fn accept(
+    txn: &mut Txn<'_>,
+    index: usize,
+    mut event: Event,
+    receipt: &Receipt,
+) -> Result<Outcome, Refusal> {
+    debug_assert!(index < MAX_EVENTS_PER_TXN);
+    event.validate()?;
+    event.validate_time(receipt.now, receipt.replay_window)?;
+    let digest = event.content_digest();
+    let key = (event.group.clone(), event.id.clone());
+    let known: Option<IdentityRow> = txn.get::<IdentityRow>(&key)?;
+    if let Some(known) = &known {
+        if known.digest != digest {
+            return Err(Refusal::Conflict { group: key.0, id: key.1 });
+        }
+        if let Some(row) = txn.get::<EventRow>(&(key.0.clone(), known.seq))? {
+            return refresh(txn, row, known.clone(), &event, receipt);
+        }
+        // Pruned: it comes back only if it says something new, that it is true again.
+        if event.expires_at.is_none_or(|at| at <= receipt.now.max(known.keep_until)) {
+            return Ok(Outcome::Duplicate);
+        }
+    }
+    event.observed_at.get_or_insert(receipt.now);
+    let seq = (txn.revision() << SEQ_BITS) | index as u64;
+    let row = EventRow {
+        seq,
+        event,
+        received_at: receipt.now,
+        received_from: receipt.received_from.clone(),
+        verified_by: receipt.verified_by.clone(),
+    };
+    let made_fact = observe(txn, &row, receipt)?;
+    txn.put(&identity(&row, digest, receipt))?;
+    txn.put(&row)?;
+    Ok(if known.is_some() { Outcome::Refreshed } else { Outcome::New { made_fact } })
+}
+
+fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow {
+    let window = add(row.received_at, receipt.replay_window.saturating_mul(2));
+    IdentityRow {
+        group: row.event.group.clone(),
+        id: row.event.id.clone(),
+        digest,
+        seq: row.seq,
+        keep_until: row.event.expires_at.map_or(window, |at| at.max(window)),
+    }
+}
+
+/// The same event again: each time takes the maximum.
+fn refresh(
+    txn: &mut Txn<'_>,
+    mut row: EventRow,
+    known: IdentityRow,
+    again: &Event,
+    receipt: &Receipt,
+) -> Result<Outcome, Refusal> {
+    let observed_at = row.event.observed_at.max(again.observed_at);
+    let expires_at = row.event.expires_at.max(again.expires_at);
+    if observed_at == row.event.observed_at && expires_at == row.event.expires_at {
+        return Ok(Outcome::Duplicate);
+    }
+    row.event.observed_at = observed_at;
+    row.event.expires_at = expires_at;
+    let renewed = Receipt { room: None, ..receipt.clone() };
+    observe(txn, &row, &renewed)?;
+    let mut identity = identity(&row, known.digest, receipt);
+    identity.keep_until = identity.keep_until.max(known.keep_until);
+    txn.put(&identity)?;
+    txn.put(&row)?;
+    Ok(Outcome::Refreshed)
+}
+
+/// Puts the observation into its fact. Says whether the fact is live now and was not before.
+fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool, Refusal> {
+    let fact = FactId::of(&row.event);
+    let observed_at = row.observed_at();
+    let end = end_of(observed_at, row.event.expires_at, receipt.max_age);
+    let old: Option<FactRow> = txn.get::<FactRow>(&fact)?;
+    let was_live = old
+        .as_ref()
+        .is_some_and(|old| end_of(old.observed_at, old.expires_at, receipt.max_age) > receipt.now);
+    let newest = old.as_ref().is_none_or(|old| {
+        old.event_id == row.event.id
+            || is_newer((observed_at, &row.event.id), (old.observed_at, &old.event_id))
+    });
+    let made = newest && end > receipt.now && !was_live;
+    if made && receipt.room == Some(0) {
+        return Err(Refusal::GroupFull { group: row.event.group.clone() });
+    }
+    let mut stretches = old.as_ref().map_or_else(Vec::new, |old| old.stretches.clone());
+    melt(&mut stretches, Stretch { from: observed_at, to: end });
+    let new = match old.clone() {
+        Some(old) if !newest => FactRow { stretches, ..old },
+        _ => FactRow {
+            fact,
+            group: row.event.group.clone(),
+            seq: row.seq,
+            event_id: row.event.id.clone(),
+            observed_at,
+            expires_at: row.event.expires_at,
+            stretches,
+        },
+    };
+    if old.as_ref() != Some(&new) {
+        txn.put(&new)?;
+    }
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests;
