@@ -43,6 +43,11 @@ impl Shutdown {
         self.drain.is_cancelled()
     }
 
+    /// True once anyone asked to stop at once.
+    pub fn is_aborting(&self) -> bool {
+        self.abort.is_cancelled()
+    }
+
     /// Waits until anyone asks to stop, in either way.
     pub async fn draining(&self) {
         self.drain.cancelled().await;
@@ -62,9 +67,9 @@ mod tests {
     fn the_first_request_drains_and_the_second_aborts() {
         let shutdown = Shutdown::new();
         shutdown.request();
-        assert!(shutdown.is_draining() && !shutdown.abort.is_cancelled());
+        assert!(shutdown.is_draining() && !shutdown.is_aborting());
         shutdown.request();
-        assert!(shutdown.abort.is_cancelled());
+        assert!(shutdown.is_aborting());
     }
 
     #[test]

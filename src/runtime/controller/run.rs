@@ -1,8 +1,6 @@
 //! One run of a reconciler, with a fence around it: whatever it does, the key comes back.
 
-use std::any::Any;
-use std::error::Error;
-use std::fmt::{Debug, Write};
+use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +9,7 @@ use futures::FutureExt;
 use tokio::time::timeout;
 use tracing::{Instrument, info_span, warn};
 
+use super::super::describe::{panic_message, with_sources};
 use super::super::queue::{Outcome, Run};
 use super::super::reconciler::{Action, Failure, Reconciler};
 use super::super::shared::Finished;
@@ -87,22 +86,4 @@ impl<K: Clone + Debug> Report<K> {
             warn!(controller, ?key, attempt, error, ?retry_in, "reconcile failed");
         }
     }
-}
-
-/// The error and its sources on one line: past this point there is no error to walk.
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
-}
-
-/// What a panic said, if it said it in text.
-pub(in super::super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
