@@ -169,6 +169,9 @@ impl Reconciler for Valves {
     }
 }
 
+/// Something that happens to the building, and what it is called.
+type Scene = (&'static str, fn(&Building));
+
 /// More changes at once than the log remembers.
 fn six_rooms(building: &Building) {
     building.reads("attic", 18, 12);
@@ -202,13 +205,13 @@ async fn main() -> anyhow::Result<()> {
     group.critical("valves", controller.run(valves, shutdown.clone()));
     let group = tokio::spawn(group.run(Duration::from_secs(5)));
 
-    let steps: [(&str, fn(&Building)); 4] = [
+    let scenes: [Scene; 4] = [
         ("six rooms", six_rooms),
         ("the hall is warm", |building| building.reads("hall", 19, 19)),
         ("the cellar has thawed", |building| building.reads("cellar", 12, 4)),
         ("the attic is given up", |building| building.set("attic", None)),
     ];
-    for (title, change) in steps {
+    for (title, change) in scenes {
         change(&building);
         let head = || *building.revision.borrow();
         let settled =

@@ -118,6 +118,7 @@ impl Reflector {
     }
 
     async fn follow<S: Source>(self, mut source: S, mut sink: impl Sink<S>) -> Infallible {
+        // A fixed seed will do: the source is this process's own, no crowd comes back to it.
         let mut patience = Patience { jitter: Jitter::seeded(0), failures: 0 };
         let mut cursor = None;
         loop {

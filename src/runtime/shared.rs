@@ -13,8 +13,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::errors::{Errors, KeyError};
 use super::queue::{Outcome, Queue, Run, Trigger};
-use super::stats::{Counters, Ending, Errors, KeyError, Pending, Phase, Stats};
+use super::stats::{Counters, Ending, Pending, Phase, Stats};
 
 pub(super) struct Shared<K> {
     pub(super) name: Arc<str>,

@@ -271,6 +271,12 @@ fn delayed_and_parked_keys_are_settled_and_all_others_are_pending() {
 }
 
 #[test]
+fn a_waiting_key_costs_twenty_bytes_beside_itself_and_its_index() {
+    assert_eq!(size_of::<Entry>(), 16);
+    assert_eq!(Keyed::<u64, Entry>::SLOT, size_of::<u64>() + 16 + 4 + 4, "padded to eight");
+}
+
+#[test]
 fn idle_keys_cost_no_memory() {
     let mut bench = Bench::new();
     for key in 0..100_000 {
