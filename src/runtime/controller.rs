@@ -163,7 +163,6 @@ where
         loop {
             let deadline = self.start_ready(reconciler, runs);
             let room = runs.len() < self.concurrency;
-            let deadline = deadline.filter(|_| room);
             if let Some(deadline) = deadline
                 && alarm.deadline() != deadline
             {

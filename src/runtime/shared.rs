@@ -30,8 +30,8 @@ struct State<K> {
     queue: Queue<K>,
     counters: Counters,
     errors: Errors<K>,
-    /// Moves with everything that could unsettle the controller: two equal readings around a look
-    /// at several controllers make it one look.
+    /// Moves when runs start. Settled twice in one epoch is settled in between: a trigger that
+    /// came meanwhile would still be pending, or have started a run.
     epoch: u64,
     phase: Phase,
 }
@@ -68,7 +68,6 @@ impl<K: Clone + Eq + Hash + Debug> Shared<K> {
             for key in keys {
                 woke |= state.queue.trigger(key, trigger);
             }
-            state.epoch += 1;
         }
         if woke {
             self.work.notify_one();

@@ -127,12 +127,11 @@ impl Observer {
     }
 
     /// Waits until the controller [is settled](Self::is_settled), without polling. Returns its
-    /// epoch, which moves with everything that could unsettle it.
+    /// epoch, which moves when runs start: settled twice in one epoch is settled in between.
     pub async fn settled(&self) -> Result<u64, Stopped> {
         loop {
-            // Enabled before the look, so a bell between the look and the wait is not missed.
-            let mut bell = std::pin::pin!(self.0.settled_bell().notified());
-            bell.as_mut().enable();
+            // Made before the look, so that a ring between the look and the wait is not missed.
+            let bell = self.0.settled_bell().notified();
             let (epoch, settled) = self.0.settled_epoch();
             if self.0.phase() == Phase::Stopped {
                 return Err(Stopped { name: self.name() });

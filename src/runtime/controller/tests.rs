@@ -442,6 +442,23 @@ async fn held_keys_are_pending_and_delayed_keys_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn settled_twice_in_one_epoch_is_settled_in_between() {
+    let by_key = |key, before| async move {
+        let later = key == 1 && before == 0;
+        Ok(if later { Action::requeue_after(HOUR) } else { Action::await_change() })
+    };
+    let run = start(controller(), Scripted::new(by_key));
+    run.triggers.related(1);
+    let first = run.observer.settled().await.unwrap();
+    assert_eq!(run.observer.settled().await, Ok(first));
+    run.triggers.related(2);
+    let triggered = run.observer.settled().await.unwrap();
+    assert_ne!(triggered, first);
+    sleep(HOUR * 2).await;
+    assert_ne!(run.observer.settled().await, Ok(triggered), "a deadline came");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_list_of_what_is_pending_is_bounded() {
     let run = start(controller(), Scripted::new(done));
     run.triggers.extend(0..100, Trigger::Related);
