@@ -1,1 +1,5 @@
 //! (being written)
+
+pub mod decode;
+pub mod value;
+pub mod yaml;
