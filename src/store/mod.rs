@@ -16,18 +16,24 @@
 mod change_log;
 mod commit;
 mod engine;
+mod fdatasync;
 mod frame;
 mod handle;
 mod health;
+mod identity;
 mod key;
 mod memory;
 mod meta;
+mod open;
 mod record;
 mod rows;
 mod scan;
 mod scrub;
+mod sled_engine;
+mod state_dir;
 mod txn;
 mod watch;
+mod watchdog;
 mod writer;
 
 pub use commit::{Committed, StoreError, WriteError};
@@ -37,9 +43,11 @@ pub use handle::{Limits, Store};
 pub use health::{Health, HealthNote, Writes};
 pub use key::{KeyError, KeyReader, KeyWriter, RecordKey};
 pub use memory::{Fault, MemoryEngine, Operation};
+pub use open::{OpenError, OpenOptions, OpenReport, Quarantined};
 pub use record::{Record, Table};
 pub use rows::Rows;
 pub use scan::Scan;
+pub use sled_engine::FreeSpace;
 pub use txn::Txn;
 pub use watch::{Change, ChangeKind, Changes, Watch};
 
