@@ -106,7 +106,7 @@ async fn large_store(state: &std::path::Path) {
             store.write(move |txn| (first..first + 1000).try_for_each(|id| txn.put(&event(id))));
         fill.await.map_err(|error| format!("{error:?}")).expect("a durable write");
     }
-    let rate = per_second(rows as usize, start.elapsed());
+    let rate = per_second(rows, start.elapsed());
     println!("fill {rows} rows, 1000 per write: {rate:.0} rows/s");
     store.close().await;
     let start = Instant::now();
@@ -121,7 +121,7 @@ async fn large_store(state: &std::path::Path) {
     store.close().await;
 }
 
-fn per_second(count: usize, elapsed: Duration) -> f64 {
+fn per_second(count: u64, elapsed: Duration) -> f64 {
     #[allow(clippy::cast_precision_loss)] // a rate for humans
     let count = count as f64;
     count / elapsed.as_secs_f64()
@@ -132,7 +132,7 @@ fn report(name: &str, elapsed: Duration, mut latencies: Vec<Duration>) {
     let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
     println!(
         "{name}: {:.0}/s, p50 {:?}, p99 {:?}",
-        per_second(latencies.len(), elapsed),
+        per_second(latencies.len() as u64, elapsed),
         at(50),
         at(99)
     );

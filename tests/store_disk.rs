@@ -49,7 +49,8 @@ fn fill(store: &Store, ids: std::ops::Range<u64>) {
 }
 
 fn count(store: &Store) -> usize {
-    store.scan::<Event>(&Scan::all()).map(|row| row.expect("an intact row")).count()
+    let rows: Result<Vec<_>, _> = store.scan::<Event>(&Scan::all()).collect();
+    rows.expect("intact rows").len()
 }
 
 /// A closed store with `rows` events and one record of 1 MiB, each write in a group of its own.
@@ -225,6 +226,28 @@ fn emptied_swapped_and_vanished_databases_are_never_taken_for_new_ones() {
 }
 
 #[test]
+fn damage_noted_while_the_store_was_in_use_counts_at_the_next_open() {
+    let (_directory, state) = filled(5);
+    assert!(damage(&state, 6, "noted", |state| {
+        let path = state.join("identity.json");
+        let noted = fs::read(&path).expect("identity.json");
+        let mut noted: serde_json::Value = serde_json::from_slice(&noted).expect("JSON");
+        noted["damaged"] = "row 2000: the checksum does not match".into();
+        fs::write(&path, noted.to_string()).expect("written");
+    }));
+}
+
+#[test]
+fn a_lost_identity_file_is_made_anew_and_reported() {
+    let (_directory, state) = filled(5);
+    for harm in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, b"{")] {
+        harm(&state.join("identity.json")).expect("harmed");
+        let (store, report) = open(&state);
+        assert_eq!((report.notes.len(), report.created, count(&store)), (1, false, 6));
+    }
+}
+
+#[test]
 fn an_older_copy_of_the_same_database_is_found() {
     let (_directory, state) = filled(20);
     let old = tempfile::tempdir().expect("a directory");
@@ -264,7 +287,9 @@ fn flipped_bits_and_zeroed_pages_lose_no_row_silently() {
                 let end = (at + bytes).min(length);
                 let mut page = vec![0; usize::try_from(end - at).expect("small")];
                 file.read_exact_at(&mut page, at).expect("read");
-                page.iter_mut().for_each(|byte| *byte = change(*byte));
+                for byte in &mut page {
+                    *byte = change(*byte);
+                }
                 file.write_all_at(&page, at).expect("written");
             }
         };

@@ -7,7 +7,7 @@
 //! scrub checks what is left, in the background.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::handle::{Limits, StartError, Store};
 use super::health::{Health, HealthNote};
 use super::identity::{self, Identity, IdentityFile};
 use super::meta::{Meta, MetaError};
+use super::open_error::OpenError;
 use super::scrub::{Scrub, Slice};
 use super::sled_engine::{FreeSpace, Room, SledEngine};
 use super::state_dir::{self, StateDir};
@@ -109,110 +110,6 @@ pub struct Quarantined {
     pub why: String,
 }
 
-/// Why the store does not open. Each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process holds the lock.
-    #[error("the state directory {} is in use by another process; stop it, or use its socket", path.display())]
-    Locked {
-        /// The state directory.
-        path: PathBuf,
-    },
-    /// There is no store and none was to be created.
-    #[error("there is no store at {}; start routerd once, or check --state", path.display())]
-    Absent {
-        /// The state directory.
-        path: PathBuf,
-    },
-    /// Access is denied.
-    #[error("no permission for {}; run as its owner or as root", path.display())]
-    NoPermission {
-        /// What could not be accessed.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The file system cannot be written.
-    #[error("the file system of {} is read-only; remount it or choose another --state", path.display())]
-    ReadOnly {
-        /// What could not be written.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// There is no room to open the store.
-    #[error("the file system of {} is full; make room, nothing is lost", path.display())]
-    DiskFull {
-        /// The state directory.
-        path: PathBuf,
-    },
-    /// A file stands where the state directory should be.
-    #[error("{} is a file, not a state directory; move it away or choose another --state", path.display())]
-    FileInPlace {
-        /// The file.
-        path: PathBuf,
-    },
-    /// That file is an SQLite database.
-    #[error(
-        "{} is an SQLite database, not a routerd state directory; \
-         move it away or choose another --state", path.display()
-    )]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A newer program wrote the store.
-    #[error(
-        "the store at {} has schema {found}, newer than the {known} this program knows; \
-         install the newer program again", path.display()
-    )]
-    NewerSchema {
-        /// The state directory.
-        path: PathBuf,
-        /// The stored version.
-        found: u16,
-        /// The newest version this program reads.
-        known: u16,
-    },
-    /// The database is damaged and was not to be moved aside.
-    #[error(
-        "the store at {} is damaged: {why}; start routerd, which moves it to quarantine",
-        path.display()
-    )]
-    Damaged {
-        /// The state directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// This program was linked such that the store is not durable.
-    #[error(
-        "this program does not sync its store: sled's sync_file_range is not replaced; \
-         rebuild it so that the routerd library comes before the C library"
-    )]
-    NotDurable,
-    /// Anything else.
-    #[error("cannot open the store at {}", path.display())]
-    Io {
-        /// The state directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => Self::NoPermission { path, source },
-            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path, source },
-            io::ErrorKind::StorageFull => Self::DiskFull { path },
-            _ => Self::Io { path, source },
-        }
-    }
-}
-
 /// Why a database is not used.
 enum Distrust {
     /// Moving it aside and starting anew is the way out.
@@ -292,7 +189,7 @@ impl<'a> Opener<'a> {
         let identity = if exists { identity } else { Some(self.announce(identity)?) };
         self.state.prepare_database().map_err(self.io())?;
         let engine = self.open_engine(exists)?;
-        self.check(engine, identity)
+        self.check(engine, identity.as_ref())
     }
 
     /// Before the first file of a new database: from here to the end of its creation, an absent or
@@ -353,24 +250,24 @@ impl<'a> Opener<'a> {
         Room { free, reserve: self.options.reserve_bytes }
     }
 
-    fn check(&self, engine: SledEngine, identity: Option<Identity>) -> Result<Trusted, Distrust> {
+    fn check(&self, engine: SledEngine, identity: Option<&Identity>) -> Result<Trusted, Distrust> {
         let mut notes = Vec::new();
         let stored = Meta::load(&engine).map_err(|error| self.meta_error(error))?;
-        let complete = identity.as_ref().is_some_and(|identity| identity.complete);
+        let complete = identity.is_some_and(|identity| identity.complete);
         let (meta, created) = match stored {
             Some(meta) => (meta, false),
-            None if complete || !engine.is_empty().map_err(damaged)? => {
+            None if complete || !engine.is_empty().map_err(|error| damaged(&error))? => {
                 return Err(Distrust::Damaged("the store's own row is missing".to_owned()));
             }
             None => {
-                let id = identity.as_ref().map_or_else(|| self.new_id(), |known| known.store_id);
+                let id = identity.map_or_else(|| self.new_id(), |known| known.store_id);
                 (Meta::new(id.into_bytes(), self.options.schema), true)
             }
         };
         if meta.schema > self.options.schema {
             return Err(self.newer(meta.schema, self.options.schema).into());
         }
-        match &identity {
+        match identity {
             Some(known) if known.store_id.into_bytes() != meta.id => {
                 return Err(Distrust::Damaged("it is another store's database".to_owned()));
             }
@@ -483,7 +380,7 @@ fn check_rows(engine: &SledEngine, meta: &Meta) -> Result<bool, Distrust> {
     Ok(false)
 }
 
-fn damaged(error: EngineError) -> Distrust {
+fn damaged(error: &EngineError) -> Distrust {
     Distrust::Damaged(error.to_string())
 }
 

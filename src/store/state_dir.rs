@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Gid, Uid};
 use rustix::io::Errno;
 
 use super::identity;
-use super::open::OpenError;
+use super::open_error::OpenError;
 
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 /// Entries of the quarantine that are reported.

@@ -162,15 +162,15 @@ async fn after_an_io_error_nothing_is_acknowledged_any_more() {
 async fn writers_that_wait_together_share_one_sync() {
     let engine = MemoryEngine::new();
     let store = threaded(&engine);
-    let (held, hold) = std::sync::mpsc::channel::<()>();
+    let (release, busy) = std::sync::mpsc::channel::<()>();
     // The first transaction keeps the writer busy until all the others are queued.
     let first = store.write(move |txn| {
-        _ = hold.recv();
+        _ = busy.recv();
         txn.put(&note("a", 0, "x"))
     });
     let others = (1..=100).map(|id| put(&store, note("a", id, "x")));
     let queued = futures::future::join_all(others);
-    let release = async { drop(held) };
+    let release = async { drop(release) };
     let (first, others, ()) = tokio::join!(first, queued, release);
     first.expect("written");
     let mut revisions: Vec<_> = others.into_iter().map(|done| done.expect("written")).collect();
@@ -246,6 +246,27 @@ async fn a_cursor_older_than_the_log_lags_and_the_log_stays_bounded() {
     let store = Store::in_memory(engine.crash());
     assert!(matches!(store.watch(904).next().await, Changes::Batch { .. }));
     assert_eq!(store.watch(903).next().await, Changes::Lagged { head: 5000 });
+}
+
+#[tokio::test]
+async fn the_background_scrub_reports_damage_and_has_it_remembered() {
+    let engine = MemoryEngine::new();
+    let store = Store::in_memory(engine.clone());
+    put(&store, note("a", 1, "x")).await.expect("written");
+    let row = row_key::<Note>(&key("a", 1));
+    let mut batch = super::super::EngineBatch::default();
+    batch.put(row, b"not what was written".to_vec());
+    engine.apply(batch).expect("applied");
+    let meta = Meta::load(&engine).expect("read").expect("the store's own row");
+    let scrubbed =
+        Store::start(Arc::new(engine.clone()), meta, Limits::default(), Health::default(), true);
+    let store = scrubbed.expect("a store");
+    let mut health = store.health();
+    health.wait_for(Health::is_damaged).await.expect("the scrub ends");
+    assert_eq!(engine.damage().len(), 1);
+    let read = store.get::<Note>(&key("a", 1));
+    assert!(matches!(read, Err(StoreError::DamagedRow { table: "notes", .. })));
+    put(&store, note("a", 2, "x")).await.expect("the rest goes on");
 }
 
 #[test]

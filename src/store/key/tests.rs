@@ -41,10 +41,8 @@ proptest! {
     #[test]
     fn a_prefix_ends_right_after_its_last_key(prefix: Vec<u8>, other: Vec<u8>) {
         let inside = other.starts_with(&prefix);
-        match prefix_end(&prefix) {
-            Some(end) => prop_assert_eq!(inside, prefix <= other && other < end),
-            None => prop_assert_eq!(inside, prefix <= other),
-        }
+        let before_end = prefix_end(&prefix).is_none_or(|end| other < end);
+        prop_assert_eq!(inside, prefix <= other && before_end);
     }
 
     #[test]
