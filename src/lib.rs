@@ -4,13 +4,13 @@
 //! layers, each of which imports only those above it in this list (`tests/layering.rs` enforces it):
 
 pub mod api;
-pub mod runtime;
-pub mod store;
-pub mod sources;
+pub mod cli;
+pub mod control;
+pub mod controllers;
+pub mod daemon;
+pub mod federation;
 pub mod plugin;
 pub mod render;
-pub mod controllers;
-pub mod federation;
-pub mod control;
-pub mod cli;
-pub mod daemon;
+pub mod runtime;
+pub mod sources;
+pub mod store;
