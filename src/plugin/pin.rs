@@ -188,6 +188,7 @@ fn starts_as_script(file: &mut File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn known(digests: &Digests, path: &Path) -> (bool, Digest) {
         let identity = Identity::of(&File::open(path).unwrap()).unwrap();
@@ -230,6 +231,45 @@ mod tests {
             digests.digest(&mut File::open(&path).unwrap()).unwrap(),
             Digest(Sha256::digest("other").into())
         );
+    }
+
+    fn pin(path: &Path) -> Pinned {
+        let expected = Digest(Sha256::digest(std::fs::read(path).unwrap()).into());
+        Digests::default().open_pinned(path, expected).unwrap()
+    }
+
+    /// Another file under the same name, the way a package manager installs one.
+    fn swap(path: &Path) {
+        let other = path.with_extension("new");
+        std::fs::write(&other, "#!/bin/sh\necho swapped\n").unwrap();
+        std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(other, path).unwrap();
+    }
+
+    fn stdout_of(program: &Path) -> String {
+        let output = std::process::Command::new(program).arg("hello").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_pinned_script_runs_the_checked_bytes_after_the_path_was_swapped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        std::fs::write(&path, "#!/bin/sh\necho \"$1\"\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let pinned = pin(&path);
+        swap(&path);
+        assert_eq!(stdout_of(&pinned.path()), "hello\n");
+    }
+
+    #[test]
+    fn a_pinned_binary_runs_the_checked_bytes_after_the_path_was_swapped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        std::fs::copy("/bin/echo", &path).unwrap();
+        let pinned = pin(&path);
+        swap(&path);
+        assert_eq!(stdout_of(&pinned.path()), "hello\n");
     }
 
     #[test]

@@ -247,3 +247,6 @@ fn describe(metadata: &Metadata) -> &'static str {
         "a device"
     }
 }
+
+#[cfg(test)]
+mod tests;
