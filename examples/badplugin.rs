@@ -4,8 +4,10 @@
 #![expect(clippy::zombie_processes, reason = "leaving processes behind is what it is for")]
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio, exit};
 use std::time::Duration;
 
@@ -212,19 +214,19 @@ fn exec_shell(script: &str) -> ! {
 fn dump() {
     let mut request = Vec::new();
     std::io::stdin().read_to_end(&mut request).expect("read stdin");
-    let fds: Vec<Value> = std::fs::read_dir("/proc/self/fd")
+    let fds: BTreeMap<String, PathBuf> = std::fs::read_dir("/proc/self/fd")
         .expect("own descriptors")
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            // The descriptor of this very listing is not one that was inherited.
             let target = std::fs::read_link(entry.path()).ok()?;
-            let listing = target.to_string_lossy().starts_with("/proc/");
-            (!listing).then(|| json!([entry.file_name().to_string_lossy(), target]))
+            // The descriptor of this very listing is not one that was inherited.
+            let listing = target.to_string_lossy().ends_with("/fd");
+            (!listing).then(|| (entry.file_name().to_string_lossy().into_owned(), target))
         })
         .collect();
     answer(&json!({
         "args": std::env::args().collect::<Vec<_>>(),
-        "env": std::env::vars().collect::<std::collections::BTreeMap<_, _>>(),
+        "env": std::env::vars().collect::<BTreeMap<_, _>>(),
         "cwd": std::env::current_dir().expect("own directory"),
         "cwdEntries": std::fs::read_dir(".").expect("own directory").count(),
         "fds": fds,

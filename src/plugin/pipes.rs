@@ -61,17 +61,26 @@ impl Pipes {
         let Self { stdin, stdout, stderr } = self;
         let Captured { limits, stdout: out, stderr: err, stderr_dropped } = captured;
         let drain = async {
-            tokio::join!(
-                read_capped(stdout, out, limits.stdout),
-                read_tail(stderr, err, limits.stderr_tail, stderr_dropped)
-            )
+            let out = read_capped(stdout, out, limits.stdout);
+            let err = read_tail(stderr, err, limits.stderr_tail, stderr_dropped);
+            tokio::pin!(out, err);
+            // Too much output ends the pump at once, whoever still holds stderr.
+            tokio::select! {
+                pumped = &mut out => {
+                    if pumped == Pumped::Ended {
+                        err.await;
+                    }
+                    pumped
+                }
+                () = &mut err => out.await,
+            }
         };
         let write = feed(stdin, input);
         tokio::pin!(drain, write);
         let mut fed = false;
         loop {
             tokio::select! {
-                (pumped, ()) = &mut drain => return pumped,
+                pumped = &mut drain => return pumped,
                 () = &mut write, if !fed => fed = true,
             }
         }

@@ -83,3 +83,15 @@ async fn input_larger_than_a_pipe_flows_while_output_flows_back() {
     echo.await.unwrap();
     assert_eq!(captured.finish().0, input);
 }
+
+#[tokio::test]
+async fn too_much_output_ends_the_pump_while_the_writer_lives_on() {
+    let (stdin, _reader) = pipe().unwrap();
+    let (mut sender, stdout) = pipe().unwrap();
+    let (_errors, stderr) = pipe().unwrap();
+    sender.write_all(b"four").await.unwrap();
+    let mut captured = Captured::new(Limits { stdout: 3, stderr_tail: 3 });
+    let pumped = Pipes { stdin, stdout, stderr }.pump(Bytes::new(), &mut captured).await;
+    assert_eq!(pumped, Pumped::TooLarge);
+    assert_eq!(sender.try_write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
