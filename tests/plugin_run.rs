@@ -66,11 +66,15 @@ impl Host {
         outcome
     }
 
-    /// Only for a host with one run at a time.
+    /// Directories may wait for the next run, but only empty ones.
     async fn no_scratch_left(&self) {
         let base = self.scratch.path().join("scratch");
-        until("the working directories are removed", || fs::read_dir(&base).unwrap().count() == 0)
-            .await;
+        until("the working directories are empty", || {
+            fs::read_dir(&base).unwrap().all(|dir| {
+                fs::read_dir(dir.unwrap().path()).is_ok_and(|mut entries| entries.next().is_none())
+            })
+        })
+        .await;
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! 1. [`check_executable`]: may this file be run at all (`trust`), and are its bytes the pinned
 //!    ones (`pin`)?
-//! 2. `launch`: a private scratch directory (`scratch`), a clean environment, its own process
+//! 2. `launch`: an empty working directory (`scratch`), a clean environment, its own process
 //!    group, three pipes, and `posix_spawn`. Never `pre_exec`, `uid()` or `gid()`: they make std
 //!    fork the whole daemon, which is 300 times slower at 1 GB of memory.
 //! 3. `supervise`: feed and drain the pipes at the same time (`pipes`) until the process has exited

@@ -25,7 +25,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A SHA-256, shown and parsed as 64 hex digits.
@@ -112,11 +112,28 @@ const MAX_KNOWN: usize = 1024;
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 impl Digests {
-    /// Opens `path` and compares its digest with `expected`. Blocks on the file system.
-    pub(super) fn open_pinned(&self, path: &Path, expected: Digest) -> Result<Pinned, HostError> {
+    /// Opens `path` and compares its digest with `expected`. Hashes on a blocking thread.
+    pub(super) async fn open_pinned(
+        self: &Arc<Self>,
+        path: &Path,
+        expected: Digest,
+    ) -> Result<Pinned, HostError> {
         let unreadable = |source| HostError::Unreadable { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(unreadable)?;
-        let digest = self.digest(&mut file).map_err(unreadable)?;
+        let settled = self.settled(&file).map_err(unreadable)?;
+        let digest = if let Some(digest) = settled {
+            digest
+        } else {
+            let digests = Arc::clone(self);
+            let hashing = tokio::task::spawn_blocking(move || {
+                digests.digest(&mut file).map(|digest| (file, digest))
+            });
+            // Fails only when the runtime is shutting down.
+            let hashed = hashing.await.map_err(|_| HostError::Cancelled)?;
+            let (hashed, digest) = hashed.map_err(unreadable)?;
+            file = hashed;
+            digest
+        };
         if digest != expected {
             return Err(HostError::DigestMismatch {
                 path: path.to_owned(),
@@ -128,12 +145,15 @@ impl Digests {
         Ok(Pinned { file, is_script, digest })
     }
 
+    fn settled(&self, file: &File) -> io::Result<Option<Digest>> {
+        let identity = Identity::of(file)?;
+        let known = self.lock().get(&identity).copied();
+        Ok(known.filter(|known| known.settled).map(|known| known.digest))
+    }
+
     fn digest(&self, file: &mut File) -> io::Result<Digest> {
         let identity = Identity::of(file)?;
         let before = self.lock().get(&identity).copied();
-        if let Some(known) = before.filter(|known| known.settled) {
-            return Ok(known.digest);
-        }
         let started = Instant::now();
         let digest = hash(file)?;
         if Identity::of(file)? == identity {
@@ -215,27 +235,28 @@ mod tests {
         assert_eq!(known(&digests, &path), (true, first));
     }
 
-    #[test]
-    fn a_settled_digest_is_reused_until_the_file_changes() {
+    #[tokio::test]
+    async fn a_settled_digest_is_reused_until_the_file_changes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
         std::fs::write(&path, "one").unwrap();
-        let digests = Digests::default();
+        let digests = Arc::new(Digests::default());
         let identity = Identity::of(&File::open(&path).unwrap()).unwrap();
         let planted = Known { digest: Digest([7; 32]), first_seen: Instant::now(), settled: true };
         digests.lock().insert(identity, planted);
-        assert_eq!(digests.digest(&mut File::open(&path).unwrap()).unwrap(), planted.digest);
+        assert!(digests.open_pinned(&path, planted.digest).await.is_ok());
 
         std::fs::write(&path, "other").unwrap();
-        assert_eq!(
-            digests.digest(&mut File::open(&path).unwrap()).unwrap(),
-            Digest(Sha256::digest("other").into())
-        );
+        let now = Digest(Sha256::digest("other").into());
+        match digests.open_pinned(&path, planted.digest).await {
+            Err(HostError::DigestMismatch { actual, .. }) => assert_eq!(actual, now),
+            other => panic!("{other:?}"),
+        }
     }
 
-    fn pin(path: &Path) -> Pinned {
+    async fn pin(path: &Path) -> Pinned {
         let expected = Digest(Sha256::digest(std::fs::read(path).unwrap()).into());
-        Digests::default().open_pinned(path, expected).unwrap()
+        Arc::new(Digests::default()).open_pinned(path, expected).await.unwrap()
     }
 
     /// Another file under the same name, the way a package manager installs one.
@@ -251,23 +272,23 @@ mod tests {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    #[test]
-    fn a_pinned_script_runs_the_checked_bytes_after_the_path_was_swapped() {
+    #[tokio::test]
+    async fn a_pinned_script_runs_the_checked_bytes_after_the_path_was_swapped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
         std::fs::write(&path, "#!/bin/sh\necho \"$1\"\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let pinned = pin(&path);
+        let pinned = pin(&path).await;
         swap(&path);
         assert_eq!(stdout_of(&pinned.path()), "hello\n");
     }
 
-    #[test]
-    fn a_pinned_binary_runs_the_checked_bytes_after_the_path_was_swapped() {
+    #[tokio::test]
+    async fn a_pinned_binary_runs_the_checked_bytes_after_the_path_was_swapped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
         std::fs::copy("/bin/echo", &path).unwrap();
-        let pinned = pin(&path);
+        let pinned = pin(&path).await;
         swap(&path);
         assert_eq!(stdout_of(&pinned.path()), "hello\n");
     }

@@ -55,7 +55,11 @@ pub(super) async fn supervise(
     let status = group.reap();
     let duration = started.elapsed();
     drop(group);
-    drop(scratch);
+    if ended == (Ended::Exited { pipes_held: false }) {
+        scratch.give_back();
+    } else {
+        drop(scratch);
+    }
     let (stdout, stderr) = captured.finish();
     Ok(Outcome {
         exit: ended.exit(status),
