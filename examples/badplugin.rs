@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio, exit};
+use std::process::{Child, Command, Stdio, exit};
 use std::time::Duration;
 
 fn main() {
@@ -37,11 +37,12 @@ fn main() {
             answer(&result(&json!([])));
         }
         "daemonise" => {
-            own_group("daemonise-middle");
+            // As daemons do: the one in the middle exits, and its child belongs to nobody here.
+            own_group("daemonise-middle").wait().expect("wait");
             read_request();
             answer(&result(&json!([])));
         }
-        "daemonise-middle" => own_group("hang"),
+        "daemonise-middle" => drop(own_group("hang")),
         "grandchild-holds-pipe" => {
             start_self("hang", true);
             read_request();
@@ -189,14 +190,14 @@ fn start_self(mode: &str, with_pipes: bool) {
 }
 
 /// A child in its own process group, which a kill of ours misses.
-fn own_group(mode: &str) {
+fn own_group(mode: &str) -> Child {
     this_program(mode)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("spawn");
+        .expect("spawn")
 }
 
 /// An ignored signal stays ignored in the executed program.

@@ -125,7 +125,9 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 async fn nothing_left_of(label: &str) {
-    until(&format!("nothing is left of {label}"), || processes_of(label).is_empty()).await;
+    // A listing of /proc is no snapshot: a process that starts another and exits can hide in one.
+    let nothing = || processes_of(label).is_empty();
+    until(&format!("nothing is left of {label}"), || nothing() && nothing()).await;
 }
 
 fn catches_term(pid: u32) -> bool {
