@@ -45,8 +45,10 @@ pub(super) fn redacted(resource: &Resource) -> Cow<'_, Value> {
 pub(super) fn annotated(proposal: &Proposal) -> Value {
     let part = proposal.part();
     let mut body = redacted(proposal.resource()).into_owned();
-    if let Some(annotations) =
-        body.as_map_mut().and_then(|map| mapping(map, "metadata")).and_then(|m| mapping(m, "annotations"))
+    if let Some(annotations) = body
+        .as_map_mut()
+        .and_then(|map| mapping(map, "metadata"))
+        .and_then(|m| mapping(m, "annotations"))
     {
         annotations.insert(annotation::SOURCE, part.source());
         annotations.insert(annotation::GROUP, part.group.as_str());

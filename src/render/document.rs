@@ -41,9 +41,8 @@ impl Header {
         }
         let metadata = if let [router] = routers[..] {
             let written = router.resource.body.get("metadata").and_then(Value::as_map);
-            let mut metadata: Map = [("name", Value::string(router.key().name.as_str()))]
-                .into_iter()
-                .collect();
+            let mut metadata: Map =
+                [("name", Value::string(router.key().name.as_str()))].into_iter().collect();
             for (key, value) in written.into_iter().flat_map(Map::iter) {
                 metadata.insert(key, value.clone());
             }

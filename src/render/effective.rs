@@ -59,7 +59,7 @@ impl Effective {
 pub fn effective(input: &Input<'_>) -> Effective {
     let mut work = Work::new(input);
     let masks = work.masks(input);
-    work.startup(input, masks);
+    work.startup(masks);
     let mut claims = Vec::new();
     for rank in refs::RANKS {
         for proposals in work.proposals_of(rank) {
@@ -150,11 +150,7 @@ impl Work {
     }
 
     /// Puts in the startup resources that are not masked.
-    fn startup(
-        &mut self,
-        _input: &Input<'_>,
-        mut masks: BTreeMap<ObjectKey, Vec<(Time, MaskedBy)>>,
-    ) {
+    fn startup(&mut self, mut masks: BTreeMap<ObjectKey, Vec<(Time, MaskedBy)>>) {
         for accepted in in_file_order(&self.startup) {
             if refs::is_router(accepted.key()) {
                 continue;
@@ -175,11 +171,8 @@ impl Work {
     }
 
     fn proposals_of(&mut self, rank: u8) -> Vec<Vec<Proposal>> {
-        let later = (rank < u8::MAX).then(|| {
-            let first = (rank + 1, ObjectKey::new("", "", ""));
-            self.waiting.split_off(&first)
-        });
-        std::mem::replace(&mut self.waiting, later.unwrap_or_default()).into_values().collect()
+        let later = self.waiting.split_off(&(rank + 1, ObjectKey::new("", "", "")));
+        std::mem::replace(&mut self.waiting, later).into_values().collect()
     }
 
     /// Rules 2, 3 and 4 for the proposals of one identity: the one that stands, if any does.
@@ -202,6 +195,11 @@ impl Work {
         Some(winner)
     }
 
+    /// Whether a startup resource is in, and not masked (its identity may be in all the same).
+    fn is_in(&self, startup: &Accepted) -> bool {
+        matches!(self.shown.get(startup.key()), Some((_, Origin::Startup(_))))
+    }
+
     fn facade(&self, key: KeyRef<'_>) -> Facade {
         self.shown.get(&key).map_or(Facade::Missing, |(facade, _)| *facade)
     }
@@ -210,7 +208,7 @@ impl Work {
     fn addresses(&mut self, claims: Vec<Proposal>) {
         let mut startup: HashMap<AddressKey, Arc<Accepted>> = HashMap::new();
         for accepted in in_file_order(&self.startup) {
-            if self.shown.contains_key(accepted.key())
+            if self.is_in(&accepted)
                 && let Some(address) = refs::claimed(&accepted.resource)
             {
                 startup.entry(address).or_insert(accepted);
@@ -241,7 +239,7 @@ impl Work {
     fn startup_problems(&mut self) {
         let mut first: HashMap<AddressKey, Arc<Accepted>> = HashMap::new();
         for accepted in in_file_order(&self.startup) {
-            if !self.shown.contains_key(accepted.key()) {
+            if !self.is_in(&accepted) {
                 continue;
             }
             if let Err(why) = rules::check(&accepted.resource, |key| self.facade(key)) {

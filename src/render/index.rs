@@ -95,6 +95,8 @@ pub struct Index {
     touched: Touched,
     /// Identities all of whose proposals are touched.
     touched_slots: BTreeSet<ObjectKey>,
+    /// Addresses all of whose claims are touched.
+    touched_groups: BTreeSet<AddressKey>,
 }
 
 impl Index {
@@ -122,6 +124,7 @@ impl Index {
             dirty_groups: BTreeSet::new(),
             touched: Touched::default(),
             touched_slots: BTreeSet::new(),
+            touched_groups: BTreeSet::new(),
         }
     }
 
@@ -179,6 +182,11 @@ impl Index {
     /// Whose outcome may have changed since this was last called.
     pub fn take_touched(&mut self) -> Touched {
         let mut touched = std::mem::take(&mut self.touched);
+        for address in std::mem::take(&mut self.touched_groups) {
+            let Some(group) = self.groups.get(&address) else { continue };
+            touched.parts.extend(group.dynamic.iter().map(|claim| PartKey::of(claim.part())));
+            touched.objects.extend(group.startup.iter().map(|claim| claim.key().clone()));
+        }
         for key in std::mem::take(&mut self.touched_slots) {
             let Some(slot) = self.slots.get(&key) else { continue };
             let proposals = slot.sound.iter().chain(slot.unsound.iter());
@@ -301,3 +309,6 @@ impl Index {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,10 +62,7 @@ impl Proposal {
 
     /// Subscription by subscription, each with its winner first.
     pub(super) fn contest_order(&self, other: &Self) -> Ordering {
-        self.part
-            .subscription
-            .cmp(&other.part.subscription)
-            .then_with(|| self.newest_first(other))
+        self.part.subscription.cmp(&other.part.subscription).then_with(|| self.newest_first(other))
     }
 
     /// The winner among those that are each the first of their subscription.

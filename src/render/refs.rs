@@ -105,11 +105,7 @@ pub(super) fn references(resource: &Resource) -> impl Iterator<Item = Reference<
 
 /// Hard references lead to lower ranks only: what a rank looks at is settled before it.
 pub(super) fn rank(key: &ObjectKey) -> u8 {
-    if is(key, CLAIM) {
-        2
-    } else {
-        u8::from(FIELDS.iter().any(|field| is(key, field.of)))
-    }
+    if is(key, CLAIM) { 2 } else { u8::from(FIELDS.iter().any(|field| is(key, field.of))) }
 }
 
 /// The ranks there are.

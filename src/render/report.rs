@@ -234,10 +234,7 @@ pub(super) fn mask_ignored(part: &Part, directive: &Directive, reason: Reason) -
         _ => format!("no DynamicOverridePolicy allows {source} to mask {target}"),
     };
     let why = (reason, message);
-    LeftOut {
-        directive: Some(directive.op),
-        ..left_out(part, target, why, part.created_at)
-    }
+    LeftOut { directive: Some(directive.op), ..left_out(part, target, why, part.created_at) }
 }
 
 /// Everything that a part past its end proposes.

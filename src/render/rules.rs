@@ -25,10 +25,7 @@ pub(super) fn check(
     if refs::is_claim(&resource.key) { check_domain(resource, lookup) } else { Ok(()) }
 }
 
-fn check_domain(
-    resource: &Resource,
-    lookup: impl Fn(KeyRef<'_>) -> Facade,
-) -> Result<(), Unsound> {
+fn check_domain(resource: &Resource, lookup: impl Fn(KeyRef<'_>) -> Facade) -> Result<(), Unsound> {
     let outside = |message| Err((Reason::OutsideDomain, message));
     let written = refs::claimed_text(resource).unwrap_or_default();
     let Some(address) = refs::parse_address(written) else {

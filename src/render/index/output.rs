@@ -71,10 +71,7 @@ impl Output {
     fn neighbours(&self, place: &Place) -> (Option<ObjectKey>, Option<Content>) {
         let before = self.entries.range(..place).next_back();
         let after = self.entries.range((Bound::Excluded(place), Bound::Unbounded)).next();
-        (
-            before.map(|(place, _)| place.0.key().clone()),
-            after.map(|(_, content)| *content),
-        )
+        (before.map(|(place, _)| place.0.key().clone()), after.map(|(_, content)| *content))
     }
 
     /// The resources in order.

@@ -148,7 +148,8 @@ impl Index {
             return Vec::new();
         }
         let unsound = rules::check(&startup.resource, |key| self.facade(key)).err();
-        let first = slot.address.as_ref().and_then(|address| self.groups.get(address)?.startup.first());
+        let first =
+            slot.address.as_ref().and_then(|address| self.groups.get(address)?.startup.first());
         let taken = first
             .filter(|first| first.key() != startup.key())
             .map(|first| report::startup_address_conflict(startup, first));

@@ -105,9 +105,7 @@ impl Index {
         };
         let old = std::mem::replace(&mut group.shown, shown);
         // Whoever lost is told by whom, so all of them hear of it.
-        let members = group.dynamic.iter().map(|claim| claim.key().clone());
-        self.touched_slots.extend(members);
-        self.touched.objects.extend(group.startup.iter().map(|claim| claim.key().clone()));
+        self.touched_groups.insert(address.clone());
         if group.is_empty() {
             self.groups.remove(address);
         }
