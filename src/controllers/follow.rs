@@ -141,6 +141,7 @@ impl Concerned {
         let mut touched = self.subscriptions_of(world, &key);
         let effect = |world: &World| world.objects.plugin(&key.name).map(|p| p.effect.clone());
         let effect_before = effect(world);
+        let was_there = world.objects.get(&key).is_some();
         world.set_object(&key, accepted);
         touched.append(&mut self.subscriptions_of(world, &key));
         match (key.api_version.as_str(), key.kind.as_str()) {
@@ -158,6 +159,9 @@ impl Concerned {
         }
         for name in &touched {
             self.plans.extend(world.of_subscription(name));
+        }
+        if was_there != world.objects.get(&key).is_some() {
+            self.objects.extend(world.objects.named_by(&key).cloned());
         }
         self.objects.insert(key);
     }

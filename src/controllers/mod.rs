@@ -31,12 +31,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use self::dispatch::Dispatch;
 use self::runner::Readiness;
 use self::world::World;
+use crate::api::accepted::Accepted;
 use crate::api::clock::Clock;
+use crate::api::condition::Condition;
 use crate::render::Index;
 use crate::store::Store;
 
 /// Tells one version of a file from another, without reading it.
 pub type Identify = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What the last scan of the config has to say about an accepted object.
+pub type Reported = Box<dyn Fn(&Accepted) -> Vec<Condition> + Send + Sync>;
 
 /// What all controllers share. Locks are held for memory work only, never across an await.
 pub struct Shared {
@@ -46,6 +51,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Identity of plugin files.
     pub identify: Identify,
+    /// What the last scan reported of an object.
+    pub reported: Reported,
     world: RwLock<World>,
     effective: Mutex<Index>,
     dispatch: Mutex<Dispatch>,
@@ -54,12 +61,18 @@ pub struct Shared {
 
 impl Shared {
     /// An empty world over `store`.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, identify: Identify) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        identify: Identify,
+        reported: Reported,
+    ) -> Self {
         let effective = Mutex::new(Index::new(clock.now()));
         Self {
             store,
             clock,
             identify,
+            reported,
             world: RwLock::default(),
             effective,
             dispatch: Mutex::default(),

@@ -8,6 +8,7 @@ use crate::api::accepted::Accepted;
 use crate::api::kinds::decode::spec_of;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec, Retention};
 use crate::api::kinds::plugin::PluginSpec;
+use crate::api::kinds::references::{Reference, references};
 use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
 use crate::api::run::effect_digest;
@@ -51,6 +52,9 @@ pub struct Objects {
     subscriptions: HashMap<Arc<str>, Arc<Subscription>>,
     of_group: HashMap<String, BTreeSet<Arc<str>>>,
     of_plugin: HashMap<String, BTreeSet<Arc<str>>>,
+    /// Who names an object that must be there.
+    named_by: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    names: HashMap<ObjectKey, Vec<ObjectKey>>,
     /// The subscriptions' `match`es, ready to be asked.
     pub matcher: Matcher,
 }
@@ -106,6 +110,11 @@ impl Objects {
         self.of_plugin.get(plugin).into_iter().flatten()
     }
 
+    /// The objects that name this one, whether or not it is there.
+    pub fn named_by(&self, key: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
+        self.named_by.get(key).into_iter().flatten()
+    }
+
     /// How long facts without an expiry live in a group; the default where the group is gone.
     pub fn max_age(&self, group: &str) -> Duration {
         self.groups
@@ -120,6 +129,9 @@ impl Objects {
         let Some(accepted) = accepted else { return regrouped };
         // What was accepted decoded once; a later program that is stricter leaves it untyped.
         let spec = if accepted.typed { spec_of(&accepted.resource).ok() } else { None };
+        if let Some(spec) = &spec {
+            self.note_names(key, spec);
+        }
         let name = key.name.clone();
         let mut changed = regrouped;
         match spec {
@@ -150,8 +162,27 @@ impl Objects {
         changed
     }
 
+    fn note_names(&mut self, key: &ObjectKey, spec: &Spec) {
+        let targets: Vec<ObjectKey> =
+            references(spec).iter().filter(|r| r.hard).map(Reference::target).collect();
+        for target in &targets {
+            self.named_by.entry(target.clone()).or_default().insert(key.clone());
+        }
+        if !targets.is_empty() {
+            self.names.insert(key.clone(), targets);
+        }
+    }
+
     fn forget(&mut self, key: &ObjectKey) -> Option<String> {
         self.accepted.remove(key)?;
+        for target in self.names.remove(key).into_iter().flatten() {
+            if let Some(namers) = self.named_by.get_mut(&target) {
+                namers.remove(key);
+                if namers.is_empty() {
+                    self.named_by.remove(&target);
+                }
+            }
+        }
         use crate::api::kinds::{federation, plugin};
         match (key.api_version.as_str(), key.kind.as_str()) {
             (federation::API_VERSION, "EventGroup") => {
