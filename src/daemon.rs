@@ -1,1 +1,3 @@
 //! The wiring.
+
+pub mod node;

@@ -87,6 +87,8 @@ pub enum RetireReason {
     SubscriptionDeleted,
     /// The subscription's plugin was deleted.
     PluginDeleted,
+    /// The subscription's group was deleted.
+    GroupDeleted,
 }
 
 impl RetireReason {
@@ -98,12 +100,13 @@ impl RetireReason {
             Self::NoLongerMatches => "NoLongerMatches",
             Self::SubscriptionDeleted => "SubscriptionDeleted",
             Self::PluginDeleted => "PluginDeleted",
+            Self::GroupDeleted => "GroupDeleted",
         }
     }
 }
 
 /// A request to leave a startup resource out of the effective config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Directive {
     /// What to do; `mask` is the only one.
