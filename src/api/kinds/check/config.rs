@@ -39,7 +39,7 @@ fn check_allow(allow: &Allow, at: &Place<'_>) {
 fn check_target(target: &Target, at: &Place<'_>) {
     match classify(&target.api_version, &target.kind) {
         Ok(Class::Typed(info)) if info.control => {
-            at.field("kind").refuse(format!("a {} is never masked", info.kind));
+            at.field("kind").refuse(format!("{} is never masked", info.kind));
         }
         Ok(_) => {}
         Err(misnamed) => misnamed_at(misnamed, at),
