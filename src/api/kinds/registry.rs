@@ -1,7 +1,5 @@
 //! The table of Kinds: what each is called, what it may do, how it is read and described.
 
-use std::cell::RefCell;
-
 use schemars::{Schema, SchemaGenerator};
 
 use super::config::{ConfigOutputSpec, DynamicConfigPartSpec, DynamicOverridePolicySpec};
@@ -12,7 +10,7 @@ use super::hybrid::{
 };
 use super::metadata::{Envelope, check_name};
 use super::net::{WireGuardInterfaceSpec, WireGuardPeerSpec};
-use super::place::{Place, Tree};
+use super::place::{Tree, inspect};
 use super::plugin::{DynamicConfigSourceSpec, PluginSpec};
 use super::router::RouterSpec;
 use super::spec::{KindSpec, Spec};
@@ -178,34 +176,31 @@ pub fn by_name(word: &str) -> Option<&'static KindInfo> {
 /// Decodes and checks a whole resource of the Kind with this spec.
 fn typed<S: KindSpec>(tree: Tree<'_>, base: &str) -> Result<Spec, Vec<Problem>> {
     let envelope: Envelope<S> = tree.decode(base)?;
-    let found = RefCell::new(Vec::new());
-    let root = Place::root(tree, base, &found);
-    check_name(&envelope.metadata.name, &root.field("metadata").field("name"));
+    let name = &envelope.metadata.name;
     let spec = envelope.spec.or_else(S::absent);
-    match &spec {
-        Some(spec) => spec.check(&root.field("spec")),
-        None => root.refuse_missing("spec", tree.get("spec").is_some()),
-    }
-    drop(root);
-    let mut problems = found.into_inner();
+    let ((), problems) = inspect(tree, base, |root| {
+        check_name(name, &root.field("metadata").field("name"));
+        match &spec {
+            Some(spec) => spec.check(&root.field("spec")),
+            None => root.refuse_missing("spec", tree.get("spec").is_some()),
+        }
+    });
     match spec {
         Some(spec) if problems.is_empty() => Ok(spec.into()),
-        _ => {
-            problems.sort_by_key(|problem| problem.pos);
-            Err(problems)
-        }
+        _ => Err(problems),
     }
 }
 
 /// Parts are made by the daemon from plugins' results.
 fn refuse_part(tree: Tree<'_>, base: &str) -> Result<Spec, Vec<Problem>> {
-    let found = RefCell::new(Vec::new());
-    Place::root(tree, base, &found).field("kind").refuse_with(
-        "a DynamicConfigPart is a runtime object and cannot be given as a manifest",
-        "to add resources, write them as manifests; to have them proposed, write an \
-         EventSubscription and a Plugin",
-    );
-    Err(found.into_inner())
+    let ((), problems) = inspect(tree, base, |root| {
+        root.field("kind").refuse_with(
+            "a DynamicConfigPart is a runtime object and cannot be given as a manifest",
+            "to add resources, write them as manifests; to have them proposed, write an \
+             EventSubscription and a Plugin",
+        );
+    });
+    Err(problems)
 }
 
 #[cfg(test)]

@@ -185,8 +185,8 @@ fn event_peers() {
 fn a_subscription_must_name_its_types() {
     let why = "a subscription must name its types; it never matches every event";
     let way = "(write match.types: [routerd.client.ipv4.observed])";
-    let with = |r#match: &str| format!("groupRef: g\ntrigger: {{pluginRef: p}}\n{}", r#match);
-    for (r#match, expected) in [
+    let with = |matching: &str| format!("groupRef: g\ntrigger: {{pluginRef: p}}\n{matching}");
+    for (matching, expected) in [
         ("", format!("5:3: spec.match.types: {why} {way}")),
         ("match:", format!("7:3: spec.match.types: {why} {way}")),
         ("match: {}", format!("7:10: spec.match.types: {why} {way}")),
@@ -197,14 +197,14 @@ fn a_subscription_must_name_its_types() {
             format!("7:22: spec.match.types[1]: must not be empty ({why})"),
         ),
     ] {
-        refuses("EventSubscription", &[(&with(r#match), &expected)]);
+        refuses("EventSubscription", &[(&with(matching), &expected)]);
     }
 }
 
 #[test]
 fn event_subscriptions() {
-    let with = |r#match: &str, trigger: &str| {
-        format!("groupRef: g\nmatch: {{types: [t]{}}}\ntrigger: {{pluginRef: p{trigger}}}", r#match)
+    let with = |matching: &str, trigger: &str| {
+        format!("groupRef: g\nmatch: {{types: [t]{matching}}}\ntrigger: {{pluginRef: p{trigger}}}")
     };
     accepts(
         "EventSubscription",
