@@ -172,6 +172,28 @@ fn the_plugin_of_the_example_is_the_one_of_the_receiver() {
 }
 
 #[test]
+fn whatever_line_is_missing_every_refusal_says_why_and_where() {
+    let mut refusals = 0;
+    let examples = files("examples/event-federation");
+    for file in files("manifests").iter().chain(&examples) {
+        let text = fs::read_to_string(file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for missing in 0..lines.len() {
+            let rest = [&lines[..missing], &lines[missing + 1..]].concat().join("\n");
+            let documents = parse_documents(rest.as_bytes(), &Limits::default());
+            for item in documents.docs.iter().flat_map(decode_document) {
+                let Err(rejected) = item.outcome else { continue };
+                refusals += 1;
+                assert!(!rejected.problems.is_empty(), "{rest}");
+                assert!(rejected.problems.iter().all(|p| p.pos.is_some()), "{rest}");
+                assert!(rejected.key.is_some() || rejected.hides, "{rest}");
+            }
+        }
+    }
+    assert!(refusals > 100, "only {refusals} refusals: the test tests nothing");
+}
+
+#[test]
 fn schemas_are_in_step_with_the_kinds() {
     let directory = root().join("manifests/schemas");
     let update = std::env::var_os("UPDATE_SCHEMAS").is_some();

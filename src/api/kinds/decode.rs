@@ -208,7 +208,17 @@ fn name(tree: Tree<'_>, base: &str) -> Result<(), Vec<Problem>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-fn rejected(tree: Tree<'_>, problems: Vec<Problem>, hides: bool) -> Rejected {
+/// Complaints that are kept of one resource: whoever made more mistakes mends these first, and
+/// hostile input does not fill the store with them.
+const MOST_PROBLEMS: usize = 20;
+
+fn rejected(tree: Tree<'_>, mut problems: Vec<Problem>, hides: bool) -> Rejected {
+    let left = problems.len().saturating_sub(MOST_PROBLEMS);
+    if left > 0 {
+        problems.truncate(MOST_PROBLEMS);
+        let message = format!("and {left} more problems");
+        problems.push(Problem { pos: tree.pos(), path: String::new(), message, hint: None });
+    }
     let key = key_of(tree);
     let pos = tree.pos().unwrap_or(Pos::START);
     Rejected { hides: hides || key.is_none(), key, pos, problems }

@@ -31,6 +31,7 @@ pub struct KindInfo {
     pub inert: Option<&'static str>,
     decode: fn(Tree<'_>, &str) -> Result<Spec, Vec<Problem>>,
     spec_schema: fn(&mut SchemaGenerator) -> Schema,
+    needs_spec: fn() -> bool,
 }
 
 impl KindInfo {
@@ -40,6 +41,7 @@ impl KindInfo {
         short: &'static [&'static str],
     ) -> Self {
         let spec_schema = SchemaGenerator::subschema_for::<S>;
+        let needs_spec = || S::absent().is_none();
         Self {
             api_version,
             kind,
@@ -48,6 +50,7 @@ impl KindInfo {
             inert: None,
             decode: typed::<S>,
             spec_schema,
+            needs_spec,
         }
     }
 
@@ -77,7 +80,7 @@ impl KindInfo {
 
     /// The JSON Schema (draft 2020-12) of a whole resource of this Kind.
     pub fn schema(&self) -> serde_json::Value {
-        schema::of_resource(self, self.spec_schema)
+        schema::of_resource(self, self.spec_schema, (self.needs_spec)())
     }
 
     pub(super) fn decode(&self, tree: Tree<'_>, base: &str) -> Result<Spec, Vec<Problem>> {
@@ -122,6 +125,7 @@ pub static KINDS: &[KindInfo] = &[
         inert: None,
         decode: refuse_part,
         spec_schema: SchemaGenerator::subschema_for::<DynamicConfigPartSpec>,
+        needs_spec: || true,
     },
     KindInfo::new::<ConfigOutputSpec>(config::API_VERSION, "ConfigOutput", &["co", "output"])
         .control(),
