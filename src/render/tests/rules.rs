@@ -181,8 +181,8 @@ fn within_a_subscription_the_newest_observation_wins_then_the_larger_event_id() 
     assert_eq!(won, "event-2");
     assert_eq!(
         lost,
-        ["OverlayPeer/x s: Conflicted: DynamicConfigPart/s-0202020202020202 of the same \
-            subscription wins: observed later, at 1970-01-01T00:01:42Z"]
+        ["OverlayPeer/x s: Conflicted: DynamicConfigPart/s-0202020202020202 wins: its \
+            observation of 1970-01-01T00:01:42Z is the subscription's newest"]
     );
     newer.event_observed_at = older.event_observed_at;
     assert_eq!(winner(vec![newer.clone(), older.clone()]).0, "event-2");
@@ -199,7 +199,7 @@ fn between_subscriptions_the_fact_that_has_been_live_longest_wins_then_the_name(
     assert_eq!(
         lost,
         ["OverlayPeer/x a: Conflicted: DynamicConfigPart/z-0101010101010101 wins: its fact has \
-            been live longer, since 1970-01-01T00:00:51Z"]
+            been live the longest, since 1970-01-01T00:00:51Z"]
     );
     other.since = longer.since;
     assert_eq!(winner(vec![longer, other]).0, "event-2");
@@ -237,8 +237,8 @@ fn an_address_of_a_domain_belongs_to_one_claim() {
     assert_eq!(
         left_out(&out),
         ["RemoteAddressClaim/second t: AddressConflict: 10.0.0.1/32 is claimed by \
-            RemoteAddressClaim/first of DynamicConfigPart/s-0101010101010101 wins: its fact has \
-            been live longer, since 1970-01-01T00:00:51Z"]
+            RemoteAddressClaim/first of DynamicConfigPart/s-0101010101010101, which wins: its fact has \
+            been live the longest, since 1970-01-01T00:00:51Z"]
     );
 
     let mut world = base();
