@@ -102,9 +102,6 @@ pub(super) fn rank(key: &ObjectKey) -> u8 {
     if is(key, CLAIM) { 2 } else { u8::from(FIELDS.iter().any(|field| is(key, field.of))) }
 }
 
-/// The ranks there are.
-pub(super) const RANKS: std::ops::RangeInclusive<u8> = 0..=2;
-
 /// Whether this Kind steers the program itself.
 pub(super) fn is_control(key: &ObjectKey) -> bool {
     registry::find(&key.api_version, &key.kind).is_some_and(|info| info.control)
