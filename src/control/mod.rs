@@ -1,1 +1,33 @@
-//! (being written)
+//! The admin API: HTTP and JSON on a unix socket, for `routerctl` and for scripts.
+//!
+//! [`Control`] holds the operations and knows nothing of HTTP, so that the daemon ([`server`]) and
+//! a `routerctl` without a daemon answer from the same code. What only a running daemon knows
+//! comes through [`Live`]; all else is read from the store. `docs/control-api.md` is the
+//! reference of the routes.
+//!
+//! May import `api`, `store`, `render` and `runtime`.
+
+mod backend;
+pub mod client;
+mod emit;
+mod error;
+mod events;
+mod kinds;
+mod offline;
+mod operations;
+mod read;
+pub mod server;
+mod status;
+pub mod views;
+
+pub use backend::{
+    ConfigReport, Converged, Effective, GroupFigures, HeldView, LeftOut, Live, Pending, ProblemView,
+};
+pub use emit::{Answer, EmitRequest, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};
+pub use error::{ApiError, Reason};
+pub use events::{EventFilter, MAX_EVENTS_LISTED};
+pub use offline::Offline;
+pub use operations::{Control, RenderFormat, WaitRequest};
+
+/// The version of this program, as `status` and `version` tell it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
