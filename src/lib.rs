@@ -1,7 +1,21 @@
 //! routerd: facts that one router observes become desired state on another.
 //!
-//! Read `daemon` from top to bottom for the wiring, and `ARCHITECTURE.md` for the reasons. The
-//! layers, each of which imports only those above it in this list (`tests/layering.rs` enforces it):
+//! Read [`daemon`] from top to bottom for the wiring, and `ARCHITECTURE.md` for the reasons. The
+//! layers, lowest first; each imports only from the ones named (`tests/layering.rs` enforces it):
+//!
+//! | module | may import |
+//! | -- | -- |
+//! | [`api`] | nothing of ours |
+//! | [`runtime`] | nothing of ours |
+//! | [`store`] | api |
+//! | [`sources`] | api, store, runtime |
+//! | [`plugin`] | api |
+//! | [`render`] | api |
+//! | [`controllers`] | all above |
+//! | [`federation`] | api, store, runtime |
+//! | [`control`] | api, store, render, runtime |
+//! | [`cli`] | api, control, render, store, sources |
+//! | [`daemon`] | all |
 
 pub mod api;
 pub mod cli;

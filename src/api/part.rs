@@ -87,6 +87,8 @@ pub enum RetireReason {
     SubscriptionDeleted,
     /// The subscription's plugin was deleted.
     PluginDeleted,
+    /// The subscription's group was deleted.
+    GroupDeleted,
 }
 
 impl RetireReason {
@@ -98,6 +100,7 @@ impl RetireReason {
             Self::NoLongerMatches => "NoLongerMatches",
             Self::SubscriptionDeleted => "SubscriptionDeleted",
             Self::PluginDeleted => "PluginDeleted",
+            Self::GroupDeleted => "GroupDeleted",
         }
     }
 }

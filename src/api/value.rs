@@ -5,12 +5,12 @@
 //! the YAML 1.2 core schema says it is; in the store it is its text.
 
 mod canonical;
+mod codec;
 mod map;
-mod serde;
 
 pub use self::canonical::canonical_bytes;
+pub(in crate::api) use self::codec::TOKEN;
 pub use self::map::Map;
-pub(in crate::api) use self::serde::TOKEN;
 
 use crate::api::decode::Problem;
 use crate::api::yaml::{Node, NodeKind, Resolved, Scalar};
@@ -43,9 +43,9 @@ impl Value {
     }
 
     /// What `source` serializes to in JSON.
-    pub fn from_serialize(source: &impl ::serde::Serialize) -> Result<Self, ToValueError> {
+    pub fn from_serialize(source: &impl serde::Serialize) -> Result<Self, ToValueError> {
         let json = serde_json::to_value(source).map_err(ToValueError)?;
-        ::serde::Deserialize::deserialize(json).map_err(ToValueError)
+        serde::Deserialize::deserialize(json).map_err(ToValueError)
     }
 
     /// The text of a scalar other than null, as a string field takes it: `1` for `1`.

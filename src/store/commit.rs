@@ -373,6 +373,3 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
 }
-
-#[cfg(test)]
-mod tests;

@@ -118,7 +118,7 @@ impl Store {
     pub fn in_memory(engine: MemoryEngine) -> Self {
         let engine: Arc<dyn Engine> = Arc::new(engine);
         let meta = Meta::load(&*engine).expect("memory holds what was put there");
-        let meta = meta.unwrap_or(Meta::new([0; 16]));
+        let meta = meta.unwrap_or(Meta::new([0; 16], 1));
         let shared = Self::share(engine, meta, Limits::default(), Health::default())
             .expect("memory does not fail to read");
         let committer = Committer::new(Arc::clone(&shared), meta, None);

@@ -19,6 +19,8 @@ pub(super) const FORMAT: u16 = 1;
 pub(super) struct Meta {
     /// Random, made when the store is created.
     pub id: [u8; 16],
+    /// The version of the data, as the program understood it that last opened the store.
+    pub schema: u16,
     pub revision: Revision,
     /// Rows and pieces of rows, the store's own rows not counted.
     pub rows: RowDelta,
@@ -44,8 +46,8 @@ pub(super) enum MetaError {
 
 impl Meta {
     /// A store without rows.
-    pub(super) fn new(id: [u8; 16]) -> Self {
-        Self { id, revision: 0, rows: RowDelta::default() }
+    pub(super) fn new(id: [u8; 16], schema: u16) -> Self {
+        Self { id, schema, revision: 0, rows: RowDelta::default() }
     }
 
     /// Reads the row; `None` if there is none.
@@ -59,16 +61,18 @@ impl Meta {
         let mut reader = KeyReader::new(payload);
         let mut read = || {
             let id = reader.fixed()?;
+            let schema = u16::from_be_bytes(reader.fixed()?);
             let revision = reader.u64()?;
             let rows = RowDelta { count: reader.u64()?, digest: reader.u64()? };
-            Ok::<_, super::KeyError>(Self { id, revision, rows })
+            Ok::<_, super::KeyError>(Self { id, schema, revision, rows })
         };
         read().map(Some).map_err(|_| FrameError::NotAFrame.into())
     }
 
     pub(super) fn to_row(self) -> (Vec<u8>, Vec<u8>) {
         let mut writer = super::KeyWriter::new();
-        writer.fixed(&self.id).u64(self.revision).u64(self.rows.count).u64(self.rows.digest);
+        writer.fixed(&self.id).fixed(&self.schema.to_be_bytes()).u64(self.revision);
+        writer.u64(self.rows.count).u64(self.rows.digest);
         frame::encode(META_KEY, FORMAT, &writer.finish()).swap_remove(0)
     }
 

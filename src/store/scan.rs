@@ -4,6 +4,9 @@ use std::ops::Bound;
 
 use super::key::{KeyWriter, RecordKey, prefix_end};
 
+/// Engine keys, from and to.
+pub(super) type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// A range of one table. Built from [`all`](Scan::all), [`prefix`](Scan::prefix),
 /// [`from`](Scan::from) or [`after`](Scan::after); ascending unless [`reverse`](Scan::reverse).
 #[derive(Debug, Clone, Default)]
@@ -76,7 +79,7 @@ impl Scan {
     }
 
     /// The range of engine keys in the table with this prefix byte; `None` when it is empty.
-    pub(super) fn bounds(&self, table: u8) -> Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+    pub(super) fn bounds(&self, table: u8) -> Option<KeyRange> {
         let under_table = |key: &[u8]| [&[table], key].concat();
         let lowest = under_table(&self.prefix);
         let mut from = lowest.clone();

@@ -13,7 +13,7 @@ use super::engine::{Engine, EngineError, RawRow};
 use super::frame::{self, Body, MAX_RECORD_BYTES};
 use super::record::{Record, row_key};
 use super::rows::{self, Rows, Source};
-use super::scan::Scan;
+use super::scan::{KeyRange, Scan};
 
 /// The longest encoded key, in bytes.
 const MAX_KEY_BYTES: usize = 8 * 1024;
@@ -148,7 +148,7 @@ type Layered = Result<(Vec<u8>, Option<Vec<u8>>), EngineError>;
 
 fn layer(
     overlay: &Overlay,
-    range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    range: KeyRange,
     reverse: bool,
 ) -> Box<dyn Iterator<Item = Layered> + '_> {
     let rows = overlay.range(range).map(|(key, value)| Ok((key.clone(), value.clone())));

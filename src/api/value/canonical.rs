@@ -22,7 +22,9 @@ fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Seq(items) => {
             out.push(b'l');
             write_length(items.len(), out);
-            items.iter().for_each(|item| write(item, out));
+            for item in items {
+                write(item, out);
+            }
         }
         Value::Map(map) => {
             let mut entries: Vec<_> = map.iter().collect();

@@ -26,7 +26,7 @@ pub struct Limits {
     pub text_bytes: usize,
     /// Bytes of one scalar: 1 MiB.
     pub scalar_bytes: usize,
-    /// Characters `,` `[` `{` in the file: 400,000. The parser must read a whole `[…]` before it
+    /// Characters `,` `[` `{` in the file: 250,000. The parser must read a whole `[…]` before it
     /// knows that it is no key, so these, not the nodes, decide what it holds in memory.
     pub flow_marks: usize,
 }
@@ -40,7 +40,7 @@ impl Default for Limits {
             nodes: 1_000_000,
             text_bytes: 16 << 20,
             scalar_bytes: 1 << 20,
-            flow_marks: 400_000,
+            flow_marks: 250_000,
         }
     }
 }

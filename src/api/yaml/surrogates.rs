@@ -44,7 +44,8 @@ fn rewrite(text: &str) -> Joined {
         let escape = if c == '\\' { pair_at(rest) } else { None };
         let (taken, written) = match escape {
             Some(character) => {
-                joined.text.push_str(&format!("\\U{:08X}", u32::from(character)));
+                let escape = format!("\\U{:08X}", u32::from(character));
+                joined.text.push_str(&escape);
                 pos.column += 10;
                 joined.ends.push(pos);
                 rest = &rest[12..];

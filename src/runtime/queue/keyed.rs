@@ -83,6 +83,9 @@ impl<K: Eq + Hash, V> Keyed<K, V> {
     }
 
     #[cfg(test)]
+    pub(super) const SLOT: usize = size_of::<Slot<K, V>>();
+
+    #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.slots.capacity().max(self.index.capacity())
     }

@@ -106,7 +106,7 @@ fn a_delayed_key_runs_at_its_deadline_and_not_a_nanosecond_before() {
     assert_eq!(delay, Some(SECOND));
     assert_eq!(bench.queue.next_deadline(), Some(bench.now + SECOND));
     let nanosecond = Duration::from_nanos(1);
-    assert!(bench.after(SECOND - nanosecond).pop().is_none());
+    assert!(bench.after(SECOND.saturating_sub(nanosecond)).pop().is_none());
     assert_eq!(bench.after(nanosecond).popped(), [1]);
 }
 
@@ -268,6 +268,12 @@ fn delayed_and_parked_keys_are_settled_and_all_others_are_pending() {
     assert_eq!((depth.pending(), depth.total(), bench.queue.len()), (4, 6, 6));
     let pending = bench.queue.keys().filter(|(_, state)| state.is_pending()).count();
     assert_eq!(pending, 4);
+}
+
+#[test]
+fn a_waiting_key_costs_twenty_bytes_beside_itself_and_its_index() {
+    assert_eq!(size_of::<Entry>(), 16);
+    assert_eq!(Keyed::<u64, Entry>::SLOT, size_of::<u64>() + 16 + 4 + 4, "padded to eight");
 }
 
 #[test]

@@ -114,9 +114,18 @@ pub(super) fn write_quoted(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             c if !must_escape(c) => out.push(c),
-            c if u32::from(c) < 0x100 => out.push_str(&format!("\\x{:02X}", u32::from(c))),
-            c => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => write_escape(out, u32::from(c)),
         }
     }
     out.push('"');
+}
+
+/// Writes a character by its number; none that must be escaped is above U+FFFF.
+fn write_escape(out: &mut String, code: u32) {
+    let (start, digits) = if code < 0x100 { ("\\x", 2) } else { ("\\u", 4) };
+    out.push_str(start);
+    for digit in (0..digits).rev() {
+        let nibble = (code >> (4 * digit)) & 0xf;
+        out.extend(char::from_digit(nibble, 16).map(|c| c.to_ascii_uppercase()));
+    }
 }
