@@ -9,6 +9,7 @@
 
 mod backend;
 pub mod client;
+mod effective;
 mod emit;
 mod error;
 mod events;

@@ -8,11 +8,13 @@ mod lines;
 mod routes;
 mod socket;
 
+pub(super) use routes::SERVER_HEADER;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +23,11 @@ use self::connection::Connections;
 use super::operations::Control;
 
 pub use socket::BindError;
+
+/// Connections over the limit that are told so at a time; more are closed unheard.
+const BUSY_CONNECTIONS: usize = 32;
+/// How long such a one may take to ask.
+const BUSY_HEAD: Duration = Duration::from_secs(1);
 
 /// Bounds of the server.
 #[derive(Debug, Clone, Copy)]
@@ -66,42 +73,56 @@ impl Server {
     /// Serves until `shutdown`, then lets open requests finish for a moment, and removes the
     /// socket.
     pub async fn serve(self, control: Control, shutdown: CancellationToken) {
-        let connections = Connections {
-            router: routes::router(control, self.limits.body),
-            head: self.limits.head,
+        let head = self.limits.head;
+        let router = routes::router(control, self.limits.body);
+        let served =
+            Connections { router, keep_alive: true, head, shutdown: shutdown.clone() };
+        let busy = Connections {
+            router: routes::busy(),
+            keep_alive: false,
+            head: head.min(BUSY_HEAD),
             shutdown: shutdown.clone(),
         };
         let permits = Arc::new(Semaphore::new(self.limits.connections));
+        let busy_permits = Arc::new(Semaphore::new(BUSY_CONNECTIONS));
         let tasks = TaskTracker::new();
-        loop {
-            let stream = tokio::select! {
-                () = shutdown.cancelled() => break,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        // Out of descriptors, most often: going round at once would spin.
-                        tracing::warn!(%error, "cannot accept on the control socket");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
+        while let Some(stream) = self.accept(&shutdown).await {
+            let (connections, permit) = match Arc::clone(&permits).try_acquire_owned() {
+                Ok(permit) => (&served, permit),
+                Err(_) => match Arc::clone(&busy_permits).try_acquire_owned() {
+                    Ok(permit) => (&busy, permit),
+                    // Hanging up is all that is left.
+                    Err(_) => continue,
                 },
             };
-            match Arc::clone(&permits).try_acquire_owned() {
-                Ok(permit) => {
-                    let serving = connections.serve(stream);
-                    tasks.spawn(async move {
-                        serving.await;
-                        drop(permit);
-                    });
-                }
-                Err(_) => connection::refuse_busy(&stream),
-            }
+            let serving = connections.serve(stream);
+            tasks.spawn(async move {
+                serving.await;
+                drop(permit);
+            });
         }
         tasks.close();
         if tokio::time::timeout(self.limits.drain, tasks.wait()).await.is_err() {
             tracing::warn!("some requests on the control socket did not end in time");
         }
         socket::remove(&self.path);
+    }
+
+    /// The next connection; `None` once the server is to stop.
+    async fn accept(&self, shutdown: &CancellationToken) -> Option<UnixStream> {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return None,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => return Some(stream),
+                    Err(error) => {
+                        // Out of descriptors, most often: going round at once would spin.
+                        tracing::warn!(%error, "cannot accept on the control socket");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn answers(
     control: Control,
     body: BodyDataStream,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
-    let state = Answers { control, lines: Lines::new(Box::pin(body.map(Result::ok))), last: 0 };
+    let state = Answers { control, lines: Lines::new(Box::pin(body.map(Result::ok))) };
     stream::unfold(state, |mut state| async move {
         state.next().await.map(|chunk| (Ok(chunk), state))
     })
@@ -29,8 +29,6 @@ pub(super) fn answers(
 struct Answers {
     control: Control,
     lines: Lines,
-    /// Number of the last line answered.
-    last: u64,
 }
 
 /// An answer and the line that it answers.
@@ -46,46 +44,50 @@ impl Answers {
         let batch = self.lines.batch().await?;
         let answers = self.control.emit_lines(&batch.lines).await;
         let mut out = Vec::with_capacity(answers.len() * 128);
-        for answer in &answers {
-            self.write(&mut out, answer);
+        for (line, answer) in batch.numbers.iter().zip(&answers) {
+            write(&mut out, *line, answer);
         }
         if batch.overlong {
             let error = ApiError::new(
                 Reason::TooLarge,
                 format!("a line is over {MAX_LINE_BYTES} bytes; nothing after it was read"),
             );
-            self.write(&mut out, &Answer::refused("", error));
+            write(&mut out, self.lines.read + 1, &Answer::refused("", error));
         }
         Some(out.into())
     }
-
-    fn write(&mut self, out: &mut Vec<u8>, answer: &Answer) {
-        self.last += 1;
-        let numbered = Numbered { line: self.last, answer };
-        serde_json::to_writer(&mut *out, &numbered).expect("strings and numbers into memory");
-        out.push(b'\n');
-    }
 }
 
+fn write(out: &mut Vec<u8>, line: u64, answer: &Answer) {
+    serde_json::to_writer(&mut *out, &Numbered { line, answer })
+        .expect("strings and numbers encode, and memory takes them");
+    out.push(b'\n');
+}
+
+/// `None` says that the body broke off.
 type Chunks = Pin<Box<dyn Stream<Item = Option<Bytes>> + Send>>;
 
 /// Splits a body into batches of lines.
 struct Lines {
     body: Chunks,
     buffer: BytesMut,
+    /// Lines taken out of the buffer so far.
+    read: u64,
     ended: bool,
 }
 
 #[derive(Default)]
 struct Batch {
     lines: Vec<Bytes>,
+    /// Where each line stands in the body, from 1.
+    numbers: Vec<u64>,
     bytes: usize,
     overlong: bool,
 }
 
 impl Lines {
     fn new(body: Chunks) -> Self {
-        Self { body, buffer: BytesMut::new(), ended: false }
+        Self { body, buffer: BytesMut::new(), read: 0, ended: false }
     }
 
     /// The next lines: waits for the first, then takes what has arrived, up to the limits. `None`
@@ -97,6 +99,7 @@ impl Lines {
                 if !line.trim_ascii().is_empty() {
                     batch.bytes += line.len();
                     batch.lines.push(line);
+                    batch.numbers.push(self.read);
                 }
                 continue;
             }
@@ -118,27 +121,30 @@ impl Lines {
                     None => break,
                 }
             };
-            match more.flatten() {
-                Some(chunk) => self.buffer.extend_from_slice(&chunk),
+            match more {
+                Some(Some(chunk)) => self.buffer.extend_from_slice(&chunk),
                 None => self.ended = true,
+                Some(None) => {
+                    // Half a line is no event, even where it happens to be valid JSON.
+                    self.buffer.clear();
+                    self.ended = true;
+                }
             }
         }
         (!batch.lines.is_empty() || batch.overlong).then_some(batch)
     }
 
     fn take_line(&mut self) -> Option<Bytes> {
-        match memchr(&self.buffer) {
+        let line = match self.buffer.iter().position(|&byte| byte == b'\n') {
             Some(at) => {
                 let mut line = self.buffer.split_to(at + 1);
                 line.truncate(at);
-                Some(line.freeze())
+                line
             }
-            None if self.ended && !self.buffer.is_empty() => Some(self.buffer.split().freeze()),
-            None => None,
-        }
+            None if self.ended && !self.buffer.is_empty() => self.buffer.split(),
+            None => return None,
+        };
+        self.read += 1;
+        Some(line.freeze())
     }
-}
-
-fn memchr(buffer: &[u8]) -> Option<usize> {
-    buffer.iter().position(|&byte| byte == b'\n')
 }

@@ -56,6 +56,15 @@ pub(super) fn router(control: Control, body_timeout: Duration) -> Router {
         .with_state(Routes { control, body_timeout })
 }
 
+/// For connections over the limit: says so, whatever is asked.
+pub(super) fn busy() -> Router {
+    let refuse = || async {
+        ApiError::new(Reason::Busy, "too many connections to the daemon")
+            .hint("try again in a moment")
+    };
+    Router::new().fallback(refuse).layer(axum::middleware::map_response(sign))
+}
+
 /// So that a client can tell a routerd from whatever else may listen on a socket.
 async fn sign(mut response: Response) -> Response {
     let version = HeaderValue::from_static(crate::control::VERSION);

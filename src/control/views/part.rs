@@ -85,7 +85,7 @@ impl PartView {
 
     /// The view of a part and the conditions stored of it.
     pub fn of(part: Part, mut conditions: Vec<Condition>, now: Time) -> Self {
-        if let Some(retiring) = part.retiring {
+        if let Some(retiring) = &part.retiring {
             let message = format!("ends at {}", part.expires_at);
             let reason = retiring.reason.as_str();
             let condition = Condition::new("Retiring", true, reason, message, retiring.since)

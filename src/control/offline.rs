@@ -1,0 +1,50 @@
+//! Answering without a daemon: what a daemon would say that has just started, from the store alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::backend::Effective;
+use super::error::ApiError;
+use super::read::Reader;
+use crate::api::accepted::Accepted;
+use crate::api::kinds::federation::EventGroupSpec;
+
+/// What a `routerctl` without a daemon knows beside the store.
+#[derive(Debug, Clone, Default)]
+pub struct Offline {
+    groups: Arc<BTreeMap<String, EventGroupSpec>>,
+    manifests: Option<Vec<Accepted>>,
+}
+
+impl Offline {
+    /// On the store alone.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Emits into these groups, too, where the store has none of the name.
+    #[must_use]
+    pub fn with_groups(mut self, groups: BTreeMap<String, EventGroupSpec>) -> Self {
+        self.groups = Arc::new(groups);
+        self
+    }
+
+    /// Renders these manifests instead of those that the store has accepted.
+    #[must_use]
+    pub fn with_manifests(mut self, manifests: Vec<Accepted>) -> Self {
+        self.manifests = Some(manifests);
+        self
+    }
+
+    pub(super) fn groups(&self) -> Arc<BTreeMap<String, EventGroupSpec>> {
+        Arc::clone(&self.groups)
+    }
+
+    pub(super) fn effective(&self, reader: &Reader) -> Result<Effective, ApiError> {
+        let accepted = match &self.manifests {
+            Some(manifests) => manifests.clone(),
+            None => reader.accepted()?,
+        };
+        super::effective::effective(accepted, reader.stored_parts()?, reader.now())
+    }
+}
