@@ -89,6 +89,56 @@ impl ClientError {
     }
 }
 
+/// A path and query, encoded as it is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    text: String,
+    has_query: bool,
+}
+
+impl Target {
+    /// A fixed path, such as `/v1/objects`.
+    pub fn new(path: &'static str) -> Self {
+        Self { text: path.to_owned(), has_query: false }
+    }
+
+    /// One more segment of the path.
+    #[must_use]
+    pub fn segment(mut self, segment: &str) -> Self {
+        self.text.push('/');
+        self.encode(segment);
+        self
+    }
+
+    /// One more member of the query.
+    #[must_use]
+    pub fn query(mut self, name: &'static str, value: &str) -> Self {
+        self.text.push(if self.has_query { '&' } else { '?' });
+        self.has_query = true;
+        self.text.push_str(name);
+        self.text.push('=');
+        self.encode(value);
+        self
+    }
+
+    fn encode(&mut self, text: &str) {
+        for byte in text.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                self.text.push(char::from(byte));
+            } else {
+                let digits = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
+                self.text.extend(['%', digits(byte >> 4), digits(byte & 15)]);
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// A body that is read as it comes.
 pub type Chunks = BoxStream<'static, Result<Bytes, ClientError>>;
 
@@ -110,14 +160,14 @@ impl Client {
         &self.socket
     }
 
-    /// A GET that answers with JSON. `path` is encoded, with its query.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    /// A GET that answers with JSON.
+    pub async fn get<T: DeserializeOwned>(&self, path: &Target) -> Result<T, ClientError> {
         let response = self.send(Method::GET, path, Full::new(Bytes::new()), self.patience).await?;
         self.json(response).await
     }
 
     /// A GET whose answer is read as it comes.
-    pub async fn get_chunks(&self, path: &str) -> Result<Chunks, ClientError> {
+    pub async fn get_chunks(&self, path: &Target) -> Result<Chunks, ClientError> {
         let response = self.send(Method::GET, path, Full::new(Bytes::new()), self.patience).await?;
         Ok(self.chunks(response.into_body()))
     }
@@ -126,7 +176,7 @@ impl Client {
     /// daemon to take.
     pub async fn post<T: DeserializeOwned>(
         &self,
-        path: &str,
+        path: &Target,
         body: &impl Serialize,
         extra: Duration,
     ) -> Result<T, ClientError> {
@@ -138,7 +188,7 @@ impl Client {
 
     /// A POST of a stream, answered by a stream: both go on at once. An answer may take as long as
     /// the next piece of the request does.
-    pub async fn post_chunks<S>(&self, path: &str, body: S) -> Result<Chunks, ClientError>
+    pub async fn post_chunks<S>(&self, path: &Target, body: S) -> Result<Chunks, ClientError>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
@@ -150,7 +200,7 @@ impl Client {
     async fn send<B>(
         &self,
         method: Method,
-        path: &str,
+        path: &Target,
         body: B,
         wait: Duration,
     ) -> Result<Response<Incoming>, ClientError>
@@ -159,7 +209,7 @@ impl Client {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let uri: Uri = path.parse().map_err(|error| self.broken(&error))?;
+        let uri: Uri = path.text.parse().map_err(|error| self.broken(&error))?;
         let request = Request::builder()
             .method(method)
             .uri(uri)

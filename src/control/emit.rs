@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::backend::Live;
 use super::error::{ApiError, Reason, with_sources};
@@ -68,7 +68,33 @@ pub struct EmitRequest {
     pub ttl: Option<String>,
     /// Members that are not known: ignored and named in the answer.
     #[serde(flatten, skip_serializing)]
-    pub unknown: BTreeMap<String, IgnoredAny>,
+    pub unknown: Ignored,
+}
+
+/// Names of members that are not known; their values are not kept.
+#[derive(Debug, Default)]
+pub struct Ignored(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Ignored;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ignored, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, IgnoredAny)) = map.next_entry()? {
+                    names.push(name);
+                }
+                Ok(Ignored(names))
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
 }
 
 /// What became of one event.
@@ -165,7 +191,7 @@ pub(super) async fn emit(store: &Store, batch: Batch, bytes: usize) -> Vec<Answe
         .iter()
         .map(|event| event.as_ref().ok().and_then(|e| e.id.clone()).unwrap_or_default())
         .collect();
-    let written = store.write_sized(bytes, move |txn| run(txn, batch)).await;
+    let written = store.write_sized(bytes, move |txn| run(txn, &batch)).await;
     match written.map_err(ApiError::from) {
         Ok(committed) => {
             let mut answers = committed.value;
@@ -178,8 +204,8 @@ pub(super) async fn emit(store: &Store, batch: Batch, bytes: usize) -> Vec<Answe
     }
 }
 
-fn run(txn: &mut Txn<'_>, batch: Batch) -> Result<Vec<Answer>, ApiError> {
-    let mut groups = Groups { batch: &batch, found: HashMap::new() };
+fn run(txn: &mut Txn<'_>, batch: &Batch) -> Result<Vec<Answer>, ApiError> {
+    let mut groups = Groups { batch, found: HashMap::new() };
     let mut answers = Vec::with_capacity(batch.events.len());
     for (index, event) in batch.events.iter().enumerate() {
         let answer = match event {
@@ -222,7 +248,7 @@ fn one(
             if let Outcome::New { made_fact: true } = outcome {
                 group.made += 1;
             }
-            let ignored = request.unknown.keys().filter(|name| !SHOWN.contains(&name.as_str()));
+            let ignored = request.unknown.0.iter().filter(|name| !SHOWN.contains(&name.as_str()));
             Ok(Answer::accepted(id, outcome, ignored.cloned().collect()))
         }
         Err(Refusal::Store(error)) => Err(error.into()),

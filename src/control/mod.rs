@@ -9,11 +9,13 @@
 
 mod backend;
 pub mod client;
+mod config_report;
 mod effective;
 mod emit;
 mod error;
 mod events;
 mod kinds;
+mod lines;
 mod offline;
 mod operations;
 mod read;
@@ -21,14 +23,18 @@ pub mod server;
 mod status;
 pub mod views;
 
-pub use backend::{
-    ConfigReport, Converged, Effective, GroupFigures, HeldView, LeftOut, Live, Pending, ProblemView,
+pub use backend::{Converged, GroupFigures, Live, Pending};
+pub use config_report::{
+    ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView,
+};
+pub use effective::{
+    Effective, LeftOut, Masked, MaskedBy, Report, StartupProblem, effective,
 };
 pub use emit::{Answer, EmitRequest, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};
 pub use error::{ApiError, Reason};
 pub use events::{EventFilter, MAX_EVENTS_LISTED};
 pub use offline::Offline;
-pub use operations::{Control, RenderFormat, WaitRequest};
+pub use operations::{Control, RenderFormat, RenderReport, Rendered, WaitAnswer, WaitRequest};
 
 /// The version of this program, as `status` and `version` tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::backend::Effective;
+use super::effective::{self, Effective};
 use super::error::ApiError;
 use super::read::Reader;
 use crate::api::accepted::Accepted;
@@ -45,6 +45,6 @@ impl Offline {
             Some(manifests) => manifests.clone(),
             None => reader.accepted()?,
         };
-        super::effective::effective(accepted, reader.stored_parts()?, reader.now())
+        effective::effective(accepted, reader.stored_parts()?, reader.now())
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::backend::{Effective, LeftOut, Live, Pending};
+use super::backend::{Live, Pending};
+use super::effective::{Effective, Report};
 use super::emit::{self, Answer, Batch, EmitRequest, Room};
 use super::error::{ApiError, Reason};
 use super::events::EventFilter;
@@ -18,7 +19,6 @@ use super::views::{EventList, ObjectView, PartView, RunView, redact};
 use crate::api::clock::Clock;
 use crate::api::duration::GoDuration;
 use crate::api::part::Part;
-use crate::api::yaml;
 use crate::store::{Revision, Store};
 
 /// The longest wait for convergence.
@@ -80,8 +80,9 @@ pub struct RenderReport {
     pub revision: Option<u64>,
     /// See [`Effective::digest`].
     pub digest: String,
-    /// Proposals that are not in force, and why.
-    pub left_out: Vec<LeftOut>,
+    /// What was left out, and why.
+    #[serde(flatten)]
+    pub report: Report,
 }
 
 /// What to wait for.
@@ -142,8 +143,8 @@ impl Control {
     pub fn render(&self, format: RenderFormat) -> Result<Rendered, ApiError> {
         let effective = self.effective()?;
         let text = match format {
-            RenderFormat::Yaml => yaml::emit(&effective.document).into(),
-            RenderFormat::Json => json_line(&effective.document)?,
+            RenderFormat::Yaml => effective.yaml().into(),
+            RenderFormat::Json => effective.json()?.into(),
         };
         Ok(Rendered { text, revision: effective.revision, digest: effective.digest.clone() })
     }
@@ -154,7 +155,7 @@ impl Control {
         Ok(RenderReport {
             revision: effective.revision,
             digest: effective.digest.clone(),
-            left_out: effective.left_out.clone(),
+            report: effective.report.clone(),
         })
     }
 

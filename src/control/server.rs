@@ -4,7 +4,6 @@
 //! the file's mode (0660) and the directory's; there is no other authentication.
 
 mod connection;
-mod lines;
 mod routes;
 mod socket;
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::{ConfigReport, Pending};
+use super::backend::Pending;
+use super::config_report::ConfigReport;
 use super::error::ApiError;
 use super::operations::Control;
 use crate::api::Time;
@@ -219,7 +220,7 @@ impl Control {
             effective: EffectiveStatus {
                 revision: effective.revision,
                 digest: effective.digest.clone(),
-                left_out: effective.left_out.len() as u64,
+                left_out: effective.report.left_out.len() as u64,
             },
             pending_total: pending.len() as u64,
             pending: pending.into_iter().take(MAX_PENDING_LISTED).collect(),
@@ -305,12 +306,19 @@ fn notices(status: &StatusView) -> Vec<String> {
     let mut notices: Vec<String> =
         status.store.notes.iter().map(|note| format!("store: {note}")).collect();
     if let Some(config) = &status.config {
-        notices.extend(config.held.iter().map(|held| {
-            format!("config held: {}: {} ({} objects)", held.path, held.message, held.objects)
-        }));
-        if !config.problems.is_empty() {
-            notices.push(format!("config: {} problems in the files", config.problems.len()));
+        for held in &config.held {
+            let path = held.path.as_deref().unwrap_or("all paths");
+            notices.push(format!(
+                "config held: {path}: {} ({} objects)",
+                held.message,
+                held.objects.len()
+            ));
         }
+        let problems = config.problems.iter().filter(|problem| !problem.is_note()).count();
+        if problems > 0 {
+            notices.push(format!("config: {problems} problems in the files"));
+        }
+        notices.extend(config.store_error.iter().map(|error| format!("config: {error}")));
     }
     for plugin in status.plugins.iter().filter(|plugin| plugin.ready == Some(false)) {
         notices.push(format!("plugin {} is not ready: {}", plugin.name, plugin.message));

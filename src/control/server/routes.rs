@@ -13,7 +13,6 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::lines;
 use crate::control::emit::{self, MAX_LINE_BYTES};
 use crate::control::error::{ApiError, Enveloped, Reason};
 use crate::control::events::EventFilter;
@@ -166,7 +165,7 @@ async fn emit_one(State(routes): State<Routes>, request: Request) -> Answered {
 }
 
 async fn emit_lines(State(routes): State<Routes>, request: Request) -> Response {
-    let answers = lines::answers(routes.control, request.into_body().into_data_stream());
+    let answers = routes.control.emit_stream(request.into_body().into_data_stream());
     ([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(answers)).into_response()
 }
 

@@ -1,29 +1,37 @@
-//! `POST /v1/events:lines`: JSON lines in, answer lines out, in order and without end.
+//! JSON lines in, answer lines out, in order and without end: `POST /v1/events:lines`, and
+//! `emit -f` without a daemon.
 //!
 //! Lines that have arrived share a transaction; the next are read only when the answers to the last
 //! were taken, so a slow reader slows the sender and memory holds one batch.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 
-use axum::body::{BodyDataStream, Bytes};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::stream::{self, Stream};
 use futures::{FutureExt, StreamExt};
 use serde::Serialize;
 
-use crate::control::emit::{Answer, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};
-use crate::control::error::{ApiError, Reason};
-use crate::control::operations::Control;
+use super::emit::{Answer, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};
+use super::error::{ApiError, Reason};
+use super::operations::Control;
 
-/// The answers to the lines of a body.
-pub(super) fn answers(
-    control: Control,
-    body: BodyDataStream,
-) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
-    let state = Answers { control, lines: Lines::new(Box::pin(body.map(Result::ok))) };
-    stream::unfold(state, |mut state| async move {
-        state.next().await.map(|chunk| (Ok(chunk), state))
-    })
+impl Control {
+    /// The answers to the events of a body, one line each. What has arrived shares a transaction;
+    /// a body that breaks off ends with its last whole line.
+    pub fn emit_stream<E>(
+        &self,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<E> + 'static
+    where
+        E: 'static,
+    {
+        let lines = Lines::new(Box::pin(body.map(Result::ok)));
+        let state = Answers { control: self.clone(), lines };
+        stream::unfold(state, |mut state| async move {
+            state.next().await.map(|chunk| (Ok(chunk), state))
+        })
+    }
 }
 
 struct Answers {
