@@ -19,7 +19,9 @@ pub mod annotation {
 }
 
 /// The identity of an object: the same three words twice are the same object.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectKey {
     /// Such as `federation.routerd.net/v1alpha1`.

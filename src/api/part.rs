@@ -106,7 +106,7 @@ impl RetireReason {
 }
 
 /// A request to leave a startup resource out of the effective config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Directive {
     /// What to do; `mask` is the only one.

@@ -121,10 +121,10 @@ pub struct Failing {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cohort {
-    /// The run that failed, and the half of it: items of equal cohorts run together.
+    /// The run that failed.
     pub run: u64,
-    /// Which part of that run, from 0.
-    pub half: u8,
+    /// Which part of its items, from 0: items of equal cohorts run together.
+    pub place: u32,
 }
 
 /// One finished run, kept for people and for replay.
@@ -161,4 +161,19 @@ pub struct RunRecord {
     pub warnings: Vec<String>,
     /// Resources, directives and plans per outcome, for a summary.
     pub counts: BTreeMap<String, u64>,
+}
+
+impl Work {
+    /// No work yet.
+    pub fn new(subscription: &str, fact: FactId, uid: &str) -> Self {
+        Self {
+            subscription: subscription.to_owned(),
+            fact,
+            subscription_uid: uid.to_owned(),
+            renewal: 0,
+            intent: None,
+            succeeded: None,
+            failing: None,
+        }
+    }
 }

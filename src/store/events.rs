@@ -16,6 +16,11 @@ use crate::api::fact::{FactId, Stretch, add, end_of, is_newer, melt};
 pub const MAX_EVENTS_PER_TXN: usize = 1 << SEQ_BITS;
 const SEQ_BITS: u32 = 12;
 
+/// The largest sequence number that a transaction up to `revision` can have given.
+pub const fn last_seq_of(revision: super::Revision) -> u64 {
+    (revision << SEQ_BITS) | (MAX_EVENTS_PER_TXN as u64 - 1)
+}
+
 /// What the receiving side knows about the event beside the event itself.
 #[derive(Debug, Clone)]
 pub struct Receipt {
@@ -178,6 +183,7 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
             group: row.event.group.clone(),
             seq: row.seq,
             event_id: row.event.id.clone(),
+            event_type: row.event.r#type.clone(),
             observed_at,
             expires_at: row.event.expires_at,
             stretches,

@@ -154,6 +154,8 @@ pub struct FactRow {
     pub seq: u64,
     /// That event's id.
     pub event_id: String,
+    /// That event's type, to know a retraction without reading the event.
+    pub event_type: String,
     /// When that event was observed.
     pub observed_at: Time,
     /// That event's own expiry.

@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api::Time;
 use crate::api::duration::GoDuration;
-use crate::api::part::DirectiveOp;
+use crate::api::part::{Directive, DirectiveOp};
+use crate::api::value::Value;
 
 /// The group's apiVersion.
 pub const API_VERSION: &str = "config.routerd.net/v1alpha1";
@@ -27,6 +29,16 @@ pub struct Allow {
     pub operations: Vec<DirectiveOp>,
     /// Allowed targets.
     pub targets: Vec<Target>,
+}
+
+impl Allow {
+    /// What every source begins with.
+    pub const SOURCE: &str = "EventSubscription/";
+
+    /// The subscription that `source` names.
+    pub fn subscription(&self) -> Option<&str> {
+        self.source.strip_prefix(Self::SOURCE)
+    }
 }
 
 /// A startup resource.
@@ -95,4 +107,30 @@ pub struct OnChange {
 
 fn default_timeout() -> GoDuration {
     GoDuration::from_secs(30)
+}
+
+/// What one subscription makes of one fact, as it is shown. Never read from a manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DynamicConfigPartSpec {
+    /// `EventSubscription/<name>`.
+    pub source: String,
+    /// Counts changes of the content.
+    pub generation: u64,
+    /// When the plugin observed what it answered.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub observed_at: Time,
+    /// When it ends if nothing else happens.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub expires_at: Time,
+    /// Digest of the content.
+    pub digest: String,
+    /// Proposed resources, inline keys redacted.
+    #[schemars(with = "Vec<serde_json::Value>")]
+    pub resources: Vec<Value>,
+    /// Proposed directives.
+    pub directives: Vec<Directive>,
+    /// Proposed provider actions: shown, never executed.
+    #[schemars(with = "Vec<serde_json::Value>")]
+    pub action_plans: Vec<Value>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::optional::given;
 use crate::api::duration::GoDuration;
 
 /// The group's apiVersion.
@@ -104,7 +105,12 @@ pub struct ListenTls {
     /// PEM key, private to its owner.
     pub key_file: String,
     /// PEM of the CA that peers' certificates must come from; makes it mutual.
-    #[serde(default, rename = "clientCAFile", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "clientCAFile",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     pub client_ca_file: Option<String>,
 }
 
@@ -116,10 +122,10 @@ pub struct GroupAuth {
     #[serde(default)]
     pub mode: AuthMode,
     /// The file of the group's secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub secret_file: Option<String>,
     /// Another name that the same file may be given by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub secret_ref: Option<String>,
 }
 
@@ -143,7 +149,7 @@ pub struct EventPeerSpec {
     /// The peer's name in the group.
     pub node_name: String,
     /// Where to push; required unless `direction` is `receive`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub endpoint: Option<String>,
     /// Which way events go.
     #[serde(default)]
@@ -183,7 +189,7 @@ pub enum Direction {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PeerAuth {
     /// The file of the secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub secret_file: Option<String>,
     /// Two files while a secret is rotated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -195,16 +201,16 @@ pub struct PeerAuth {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PeerTls {
     /// PEM of the CA of the peer's certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub ca_file: Option<String>,
     /// PEM of this node's certificate, for mutual TLS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub cert_file: Option<String>,
     /// PEM of this node's key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub key_file: Option<String>,
     /// The name to find in the peer's certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub server_name: Option<String>,
 }
 
@@ -222,10 +228,12 @@ pub struct Rate {
 /// Which facts run which plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["groupRef", "match", "trigger"]))]
 pub struct EventSubscriptionSpec {
     /// The EventGroup.
     pub group_ref: String,
-    /// Which facts.
+    /// Which facts. Required: the default exists for the check to say what is missing in it.
+    #[serde(default)]
     pub r#match: Match,
     /// Which plugin, and when.
     pub trigger: TriggerSpec,
@@ -240,8 +248,11 @@ pub struct EventSubscriptionSpec {
 /// All given conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["types"]))]
 pub struct Match {
     /// Event types, exactly; at least one, none blank.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
     pub types: Vec<String>,
     /// Subjects that begin with one of these.
     #[serde(default)]

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::optional::given;
+
 /// The group's apiVersion.
 pub const API_VERSION: &str = "hybrid.routerd.net/v1alpha1";
 
@@ -19,7 +21,7 @@ pub struct HybridRouteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<Install>,
     /// What tells whether the peer is well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub health_check_ref: Option<String>,
 }
 
@@ -77,10 +79,10 @@ pub struct Underlay {
     /// The technique.
     pub r#type: UnderlayType,
     /// The interface.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub interface: Option<String>,
     /// The address on it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub address: Option<String>,
 }
 
@@ -103,10 +105,15 @@ pub enum UnderlayType {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Remote {
     /// Its node id.
-    #[serde(default, rename = "nodeID", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "nodeID",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     pub node_id: Option<String>,
     /// Its address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub address: Option<String>,
 }
 
@@ -119,7 +126,7 @@ pub struct AddressMobilityDomainSpec {
     /// How addresses move.
     pub mode: MobilityMode,
     /// The OverlayPeer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub peer_ref: Option<String>,
 }
 
@@ -138,10 +145,15 @@ pub struct CloudProviderProfileSpec {
     /// The cloud.
     pub provider: Provider,
     /// Azure's subscription.
-    #[serde(default, rename = "subscriptionID", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "subscriptionID",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     pub subscription_id: Option<String>,
     /// Azure's resource group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub resource_group: Option<String>,
     /// What it can do, free text.
     pub capabilities: Vec<String>,
@@ -204,16 +216,16 @@ pub struct Capture {
     /// The technique.
     pub r#type: CaptureType,
     /// The CloudProviderProfile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub provider_ref: Option<String>,
     /// How the provider does it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub provider_mode: Option<String>,
     /// The provider's NIC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub nic_ref: Option<String>,
     /// The interface.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub interface: Option<String>,
     /// Announce it by gratuitous ARP.
     #[serde(default, rename = "gratuitousARP", skip_serializing_if = "Option::is_none")]
@@ -243,7 +255,7 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<DeliveryMode>,
     /// The tunnel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub tunnel_interface: Option<String>,
 }
 

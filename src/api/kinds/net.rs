@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::optional::given;
+
 /// The group's apiVersion.
 pub const API_VERSION: &str = "net.routerd.net/v1alpha1";
 
@@ -11,10 +13,10 @@ pub const API_VERSION: &str = "net.routerd.net/v1alpha1";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WireGuardInterfaceSpec {
     /// The key itself; redacted wherever it is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub private_key: Option<String>,
     /// The file of the key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub private_key_file: Option<String>,
     /// UDP port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +35,7 @@ pub struct WireGuardPeerSpec {
     /// Any text.
     pub public_key: String,
     /// `host:port`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub endpoint: Option<String>,
     /// Networks behind it.
     #[serde(rename = "allowedIPs")]
@@ -42,9 +44,9 @@ pub struct WireGuardPeerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_keepalive: Option<u32>,
     /// The key itself; redacted wherever it is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub preshared_key: Option<String>,
     /// The file of the key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub preshared_key_file: Option<String>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::optional::given;
 use crate::api::duration::GoDuration;
 use crate::api::value::Value;
 
@@ -39,7 +40,7 @@ pub struct PluginSpec {
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
     /// The digest that the executable must have, in hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub sha256: Option<String>,
     /// One process a run, or one for many.
     #[serde(default)]
@@ -149,7 +150,7 @@ impl Protocol {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sandbox {
     /// Run as this user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub user: Option<String>,
     /// A read-only system and an own scratch directory.
     #[serde(default)]
@@ -158,11 +159,36 @@ pub struct Sandbox {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<SandboxNetwork>,
     /// Address space at most, in bytes or like `256Mi`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub memory: Option<String>,
     /// Processes at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
+}
+
+impl Sandbox {
+    /// `memory` in bytes; `None` where it is not given or not a size.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        parse_size(self.memory.as_deref()?)
+    }
+}
+
+/// A size as Kubernetes writes it: bytes, or a number and `Ki`, `Mi`, `Gi`, `k`, `M` or `G`.
+fn parse_size(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 6] = [
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+    ];
+    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (digits, bytes) = unit.unwrap_or((text, 1));
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(bytes)
 }
 
 /// Network of a sandboxed plugin.
@@ -207,4 +233,22 @@ pub struct MergePolicy {
 pub enum ConflictPolicy {
     /// The later proposal is left out.
     Reject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        let memory = |text: &str| {
+            Sandbox { memory: Some(text.to_owned()), ..Sandbox::default() }.memory_bytes()
+        };
+        assert_eq!(memory("1024"), Some(1024));
+        assert_eq!(memory("256Mi"), Some(256 << 20));
+        assert_eq!(memory("1G"), Some(1_000_000_000));
+        for text in ["", "Mi", "-1", "1.5Gi", "256 Mi", "256MB", "99999999999Gi"] {
+            assert_eq!(memory(text), None, "{text}");
+        }
+    }
 }

@@ -1,0 +1,169 @@
+//! Settling what a change marked: slots by rank, then addresses, then the digest.
+
+use std::sync::Arc;
+
+use super::super::proposal::{Origin, Proposal};
+use super::super::refs::{self, AddressKey, Facade, KeyRef};
+use super::super::{digest, rules};
+use super::slot::Slot;
+use super::{Header, Index, PartKey};
+use crate::api::accepted::{Accepted, SourceRef};
+use crate::api::object::ObjectKey;
+
+impl Index {
+    /// Brings everything that is marked up to date. Returns whether the printed bytes changed.
+    pub(super) fn settle(&mut self) -> bool {
+        let mut header = false;
+        while let Some((_, key)) = self.dirty.pop_first() {
+            header |= refs::is_router(&key) || refs::is_group(&key);
+            self.settle_slot(&key);
+            self.sweep(&key);
+        }
+        while let Some(address) = self.dirty_groups.pop_first() {
+            self.settle_group(&address);
+        }
+        if header {
+            self.header = self.make_header();
+            self.header_digest = digest::header(&self.header);
+        }
+        let digest = self.output.digest(&self.header_digest);
+        let changed = digest != self.digest;
+        self.digest = digest;
+        self.revision += u64::from(changed);
+        changed
+    }
+
+    fn make_header(&self) -> Header {
+        let accepted = |(_, key): &(SourceRef, ObjectKey)| self.slots.get(key)?.startup.as_deref();
+        Header::of(
+            self.routers.iter().filter_map(accepted),
+            self.event_groups.iter().filter_map(accepted),
+        )
+    }
+
+    /// Rules 1 to 4 for one identity.
+    fn settle_slot(&mut self, key: &ObjectKey) {
+        let Some(slot) = self.slots.get(key) else { return };
+        let origin = match &slot.startup {
+            Some(_) if refs::is_router(key) => None,
+            Some(startup) if !self.is_masked(slot) => Some(Origin::Startup(Arc::clone(startup))),
+            _ => slot.sound.winner().cloned().map(Origin::Dynamic),
+        };
+        let facade = origin.as_ref().map_or(Facade::Missing, |o| refs::facade(o.resource()));
+        let address = origin.as_ref().and_then(|o| refs::claimed(o.resource()));
+        let slot = self.slot(key);
+        let old = std::mem::replace(&mut slot.origin, origin.clone());
+        let old_facade = std::mem::replace(&mut slot.facade, facade);
+        let old_address = std::mem::replace(&mut slot.address, address.clone());
+        if let Some(old) = &old {
+            self.take_out(old, old_address);
+        }
+        if let Some(origin) = origin {
+            self.put_in(origin, address);
+        }
+        self.touched_slots.insert(key.clone());
+        if old_facade != facade {
+            self.recheck_referrers(key);
+        }
+    }
+
+    fn take_out(&mut self, old: &Origin, address: Option<AddressKey>) {
+        if let Some(address) = address {
+            let group = self.groups.entry(address.clone()).or_default();
+            group.leave(old);
+            if let (Some(shown), Origin::Dynamic(claim)) = (&group.shown, old)
+                && shown == claim
+            {
+                group.shown = None;
+                self.output.hide(old);
+            }
+            self.dirty_groups.insert(address);
+            if matches!(old, Origin::Dynamic(_)) {
+                return;
+            }
+        }
+        self.output.hide(old);
+    }
+
+    fn put_in(&mut self, origin: Origin, address: Option<AddressKey>) {
+        if address.is_none() || matches!(origin, Origin::Startup(_)) {
+            self.output.show(&origin);
+        }
+        if let Some(address) = address {
+            self.groups.entry(address.clone()).or_default().join(origin);
+            self.dirty_groups.insert(address);
+        }
+    }
+
+    /// Rule 5 for one address.
+    fn settle_group(&mut self, address: &AddressKey) {
+        let Some(group) = self.groups.get_mut(address) else { return };
+        let winner = group.winner();
+        let shown = match &winner {
+            Some(Origin::Dynamic(claim)) => Some(claim.clone()),
+            _ => None,
+        };
+        let old = std::mem::replace(&mut group.shown, shown);
+        // Whoever lost is told by whom, so all of them hear of it.
+        self.touched_groups.insert(address.clone());
+        if group.is_empty() {
+            self.groups.remove(address);
+        }
+        if let Some(old) = old {
+            self.output.hide(&Origin::Dynamic(old));
+        }
+        if let Some(winner @ Origin::Dynamic(_)) = winner {
+            self.output.show(&winner);
+        }
+    }
+
+    /// Whether a directive that a policy allows takes the slot's startup resource out.
+    fn is_masked(&self, slot: &Slot) -> bool {
+        slot.masks.iter().any(|mask| {
+            let target = &mask.directive().target;
+            !refs::is_control(target)
+                && self.policies.allowing(&mask.part.source(), target).is_some()
+        })
+    }
+
+    /// What others see of `key` now.
+    pub(super) fn facade(&self, key: KeyRef<'_>) -> Facade {
+        self.slots.get(&key).map_or(Facade::Missing, |slot| slot.facade)
+    }
+
+    /// Rule 3 for one proposal.
+    pub(super) fn is_sound(&self, proposal: &Proposal) -> bool {
+        rules::check(proposal.resource(), |key| self.facade(key)).is_ok()
+    }
+
+    /// Looks again at those who refer to `key`, of which they now see something else.
+    fn recheck_referrers(&mut self, key: &ObjectKey) {
+        let Some(slot) = self.slots.get(key) else { return };
+        let referrers: Vec<Proposal> = slot.referrers.iter().cloned().collect();
+        self.touched.objects.extend(slot.startup_referrers.iter().cloned());
+        for proposal in referrers {
+            let sound = self.is_sound(&proposal);
+            self.touched.parts.insert(PartKey::of(proposal.part()));
+            let slot = self.slot(proposal.key());
+            if slot.sound.has(&proposal) == sound {
+                continue;
+            }
+            if sound {
+                slot.unsound.leave(&proposal);
+                slot.sound.join(proposal.clone());
+            } else {
+                slot.sound.leave(&proposal);
+                slot.unsound.join(proposal.clone());
+            }
+            self.mark(proposal.key());
+        }
+    }
+
+    /// The startup resources in the order of the files.
+    pub(super) fn startup(&self) -> impl Iterator<Item = (&Arc<Accepted>, &Slot)> {
+        self.files.iter().filter_map(|(_, key)| {
+            let slot = self.slots.get(key)?;
+            Some((slot.startup.as_ref()?, slot))
+        })
+    }
+}
