@@ -1,5 +1,8 @@
 //! The effective config as the API hands it out: its text, its number, and what was left out.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::{ApiError, Reason};
@@ -7,37 +10,58 @@ use crate::api::Time;
 use crate::api::accepted::{Accepted, SourceRef};
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
-use crate::api::value::Value;
-use crate::api::yaml;
+use crate::render::{self, Document, Input, Origin};
 
 /// The effective config of one moment. Cheap to share.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Effective {
     /// Moves only when the bytes change; `None` where nobody counts (offline).
     pub revision: Option<u64>,
     /// Digest of the content.
     pub digest: String,
-    /// One Router document, inline secrets redacted.
-    pub document: Value,
-    /// Parts of which something is in force.
-    pub parts: u64,
-    /// What was left out, and why.
-    pub report: Report,
+    /// It.
+    pub config: render::Effective,
 }
 
 impl Effective {
+    /// Computes the effective config of these manifests and parts at `now`.
+    pub fn of(accepted: &[Arc<Accepted>], parts: &[Arc<Part>], now: Time) -> Self {
+        let config = render::effective(&Input { accepted, parts, now });
+        Self { revision: None, digest: config.digest(), config }
+    }
+
     /// The document in YAML.
     pub fn yaml(&self) -> String {
-        yaml::emit(&self.document)
+        Document(&self.config).yaml()
     }
 
     /// The document in JSON, ending in a line break.
     pub fn json(&self) -> Result<String, ApiError> {
-        let mut text = serde_json::to_string_pretty(&self.document)
-            .map_err(|error| ApiError::new(Reason::Internal, format!("cannot encode: {error}")))?;
-        text.push('\n');
-        Ok(text)
+        Document(&self.config).json().map_err(|error| encoding(&error))
     }
+
+    /// Parts of which something is in force.
+    pub fn parts(&self) -> u64 {
+        let dynamic = self.config.resources.iter().filter_map(|origin| match origin {
+            Origin::Dynamic(proposal) => {
+                let part = proposal.part();
+                Some((part.subscription.as_str(), part.fact))
+            }
+            Origin::Startup(_) => None,
+        });
+        dynamic.collect::<BTreeSet<_>>().len() as u64
+    }
+
+    /// What was left out, and why.
+    pub fn report(&self) -> Result<Report, ApiError> {
+        // The renderer's own words are written only; the shape is the same by definition.
+        let report = serde_json::to_value(&self.config.report).and_then(serde_json::from_value);
+        report.map_err(|error| encoding(&error))
+    }
+}
+
+fn encoding(error: &serde_json::Error) -> ApiError {
+    ApiError::new(Reason::Internal, format!("cannot encode the effective config: {error}"))
 }
 
 /// What was left out of the effective config, and what in it needs a look.
@@ -119,13 +143,4 @@ pub struct StartupProblem {
     pub message: String,
     /// When the version in force was accepted.
     pub since: Time,
-}
-
-/// The effective config of these manifests and parts at `now`.
-pub fn effective(
-    _accepted: Vec<Accepted>,
-    _parts: Vec<Part>,
-    _now: Time,
-) -> Result<Effective, ApiError> {
-    Err(ApiError::new(Reason::NeedsDaemon, "only a running daemon renders"))
 }

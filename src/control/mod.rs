@@ -28,7 +28,7 @@ pub use config_report::{
     ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView,
 };
 pub use effective::{
-    Effective, LeftOut, Masked, MaskedBy, Report, StartupProblem, effective,
+    Effective, LeftOut, Masked, MaskedBy, Report, StartupProblem,
 };
 pub use emit::{Answer, EmitRequest, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};
 pub use error::{ApiError, Reason};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::effective::{self, Effective};
+use super::effective::Effective;
 use super::error::ApiError;
 use super::read::Reader;
 use crate::api::accepted::Accepted;
@@ -13,7 +13,7 @@ use crate::api::kinds::federation::EventGroupSpec;
 #[derive(Debug, Clone, Default)]
 pub struct Offline {
     groups: Arc<BTreeMap<String, EventGroupSpec>>,
-    manifests: Option<Vec<Accepted>>,
+    manifests: Option<Vec<Arc<Accepted>>>,
 }
 
 impl Offline {
@@ -31,7 +31,7 @@ impl Offline {
 
     /// Renders these manifests instead of those that the store has accepted.
     #[must_use]
-    pub fn with_manifests(mut self, manifests: Vec<Accepted>) -> Self {
+    pub fn with_manifests(mut self, manifests: Vec<Arc<Accepted>>) -> Self {
         self.manifests = Some(manifests);
         self
     }
@@ -45,6 +45,7 @@ impl Offline {
             Some(manifests) => manifests.clone(),
             None => reader.accepted()?,
         };
-        effective::effective(accepted, reader.stored_parts()?, reader.now())
+        let parts: Vec<_> = reader.stored_parts()?.into_iter().map(Arc::new).collect();
+        Ok(Effective::of(&accepted, &parts, reader.now()))
     }
 }

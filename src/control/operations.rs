@@ -1,6 +1,7 @@
 //! The operations of the API, free of HTTP: what the daemon's socket and a `routerctl` without a
 //! daemon both do.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,10 @@ use super::error::{ApiError, Reason};
 use super::events::EventFilter;
 use super::offline::Offline;
 use super::read::Reader;
-use super::views::{EventList, ObjectView, PartView, RunView, redact};
+use super::views::{EventList, ObjectView, PartView, RunView};
 use crate::api::clock::Clock;
 use crate::api::duration::GoDuration;
+use crate::api::kinds::redact::redact;
 use crate::api::part::Part;
 use crate::store::{Revision, Store};
 
@@ -155,7 +157,7 @@ impl Control {
         Ok(RenderReport {
             revision: effective.revision,
             digest: effective.digest.clone(),
-            report: effective.report.clone(),
+            report: effective.report()?,
         })
     }
 
@@ -184,7 +186,9 @@ impl Control {
     pub fn stored_parts(&self) -> Result<Vec<Part>, ApiError> {
         let mut parts = self.reader.stored_parts()?;
         for resource in parts.iter_mut().flat_map(|part| &mut part.resources) {
-            redact(&resource.key.api_version, &resource.key.kind, &mut resource.body);
+            if let Cow::Owned(shown) = redact(&resource.body, &resource.key) {
+                resource.body = shown;
+            }
         }
         Ok(parts)
     }

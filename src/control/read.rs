@@ -205,8 +205,9 @@ impl Reader {
     }
 
     /// The accepted resources, for rendering.
-    pub(super) fn accepted(&self) -> Result<Vec<Accepted>, ApiError> {
-        Ok(self.store.scan::<Accepted>(&Scan::all()).collect::<Result<_, _>>()?)
+    pub(super) fn accepted(&self) -> Result<Vec<Arc<Accepted>>, ApiError> {
+        let rows = self.store.scan::<Accepted>(&Scan::all());
+        Ok(rows.map(|row| row.map(Arc::new)).collect::<Result<_, _>>()?)
     }
 
     /// The newest finished runs, newest first.

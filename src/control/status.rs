@@ -201,7 +201,7 @@ impl Control {
         let store =
             StoreStatus::of(reader.store().id(), reader.store().head(), &reader.health());
         let config = live.map(|live| live.config());
-        let (subscriptions, parts) = self.subscription_figures(effective.parts)?;
+        let (subscriptions, parts) = self.subscription_figures(effective.parts())?;
         let groups = self.group_figures()?;
         let plugins = self.plugin_figures()?;
         let mut status = StatusView {
@@ -220,7 +220,7 @@ impl Control {
             effective: EffectiveStatus {
                 revision: effective.revision,
                 digest: effective.digest.clone(),
-                left_out: effective.report.left_out.len() as u64,
+                left_out: effective.config.report.left_out.len() as u64,
             },
             pending_total: pending.len() as u64,
             pending: pending.into_iter().take(MAX_PENDING_LISTED).collect(),

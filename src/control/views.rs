@@ -6,14 +6,12 @@
 mod event;
 mod object;
 mod part;
-mod redact;
 mod run;
 
 pub use event::{EventList, EventView};
 pub use object::{Metadata, ObjectStatus, ObjectView};
 pub use part::{PartSpec, PartStatus, PartView};
 pub(in crate::control) use part::{is_fact, parse_name};
-pub use redact::{REDACTED, redact};
 pub use run::RunView;
 
 pub use super::status::{

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::redact;
 use crate::api::Time;
 use crate::api::accepted::{Accepted, SourceRef};
 use crate::api::condition::Condition;
+use crate::api::kinds::redact::redact;
 use crate::api::value::{Map, Value};
 
 /// One object. What it was written with stays in its place, so that it can be fed back in: the
@@ -69,9 +69,7 @@ impl ObjectView {
     /// The view of an accepted resource and its conditions.
     pub fn of(accepted: Accepted, conditions: Vec<Condition>) -> Self {
         let key = accepted.resource.key;
-        let mut body = accepted.resource.body;
-        redact(&key.api_version, &key.kind, &mut body);
-        let mut rest = match body {
+        let mut rest = match redact(&accepted.resource.body, &key).into_owned() {
             Value::Map(map) => map,
             _ => Map::new(),
         };

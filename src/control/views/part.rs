@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metadata, redact};
+use super::Metadata;
 use crate::api::Time;
 use crate::api::condition::{Condition, set_condition};
 use crate::api::fact::FactId;
 use crate::api::kinds::config;
+use crate::api::kinds::redact::redact;
 use crate::api::object::{ObjectKey, annotation};
 use crate::api::part::{Directive, Part};
 use crate::api::value::{Map, Value};
@@ -122,15 +123,8 @@ impl PartView {
                 digest: part.digest,
                 resources: part
                     .resources
-                    .into_iter()
-                    .map(|mut resource| {
-                        redact(
-                            &resource.key.api_version,
-                            &resource.key.kind,
-                            &mut resource.body,
-                        );
-                        resource.body
-                    })
+                    .iter()
+                    .map(|resource| redact(&resource.body, &resource.key).into_owned())
                     .collect(),
                 directives: part.directives,
                 action_plans: part.action_plans,
