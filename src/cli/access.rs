@@ -17,6 +17,8 @@ use super::offline::{self, Opened};
 use super::paths::Paths;
 use crate::api::clock::Clock;
 use crate::api::kinds::federation::EventGroupSpec;
+use crate::api::part::Part;
+use crate::store::Store;
 use crate::control::client::{Client, ClientError, Target};
 use crate::control::views::{EventList, EventView, ObjectView, PartView, RunView, StatusView};
 use crate::control::{
@@ -55,15 +57,28 @@ pub(super) async fn daemon(paths: &Paths) -> Result<Access, Failure> {
 pub(super) async fn reading(
     paths: &Paths,
     clock: &Arc<dyn Clock>,
-    offline: Offline,
 ) -> Result<Access, Failure> {
     match find(paths, clock, false).await? {
         Found::Daemon(client) => Ok(Access::Daemon(client)),
-        Found::Store(store) => {
-            Ok(Access::Store(Control::offline(store, Arc::clone(clock), offline)))
-        }
+        Found::Store(store) => Ok(Access::Store(on_store(store, clock, Offline::new()))),
         Found::Nothing(failure) => Err(failure),
     }
+}
+
+/// The same; none if there is no store yet.
+pub(super) async fn reading_if_any(
+    paths: &Paths,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Access>, Failure> {
+    match find(paths, clock, false).await? {
+        Found::Daemon(client) => Ok(Some(Access::Daemon(client))),
+        Found::Store(store) => Ok(Some(Access::Store(on_store(store, clock, Offline::new())))),
+        Found::Nothing(_) => Ok(None),
+    }
+}
+
+fn on_store(store: Store, clock: &Arc<dyn Clock>, offline: Offline) -> Control {
+    Control::offline(store, Arc::clone(clock), offline)
 }
 
 /// The daemon, or a store that may be made for it. `groups` reads the manifests' EventGroups; it is
@@ -71,14 +86,14 @@ pub(super) async fn reading(
 pub(super) async fn emitting(
     paths: &Paths,
     clock: &Arc<dyn Clock>,
-    groups: impl FnOnce() -> Result<BTreeMap<String, EventGroupSpec>, Failure>,
+    groups: impl FnOnce() -> BTreeMap<String, EventGroupSpec>,
 ) -> Result<Access, Failure> {
     let store = match find(paths, clock, false).await? {
         Found::Daemon(client) => return Ok(Access::Daemon(client)),
         Found::Store(store) => Some(store),
         Found::Nothing(_) => None,
     };
-    let groups = groups()?;
+    let groups = groups();
     let store = match store {
         Some(store) => store,
         // Without a group nothing can be emitted: no reason to make a store.
@@ -93,12 +108,12 @@ pub(super) async fn emitting(
         },
     };
     let offline = Offline::new().with_groups(groups);
-    Ok(Access::Store(Control::offline(store, Arc::clone(clock), offline)))
+    Ok(Access::Store(on_store(store, clock, offline)))
 }
 
 enum Found {
     Daemon(Client),
-    Store(crate::store::Store),
+    Store(Store),
     Nothing(Failure),
 }
 
@@ -162,6 +177,14 @@ impl Access {
                 Ok(client.get(&Target::new("/v1/parts").segment(name)).await?)
             }
             Self::Store(control) => Ok(control.part(name)?),
+        }
+    }
+
+    /// The parts as they are stored, inline secrets redacted.
+    pub(super) async fn stored_parts(&self) -> Result<Vec<Part>, Failure> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&Target::new("/v1/parts:stored")).await?),
+            Self::Store(control) => Ok(control.stored_parts()?),
         }
     }
 

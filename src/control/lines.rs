@@ -19,11 +19,12 @@ use super::operations::Control;
 impl Control {
     /// The answers to the events of a body, one line each. What has arrived shares a transaction;
     /// a body that breaks off ends with its last whole line.
-    pub fn emit_stream<E>(
+    pub fn emit_stream<S, E>(
         &self,
-        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-    ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<E> + 'static
+        body: S,
+    ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<S, E>
     where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: 'static,
     {
         let lines = Lines::new(Box::pin(body.map(Result::ok)));

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use super::effective::Effective;
 use super::error::ApiError;
 use super::read::Reader;
-use crate::api::accepted::Accepted;
 use crate::api::kinds::federation::EventGroupSpec;
 
 /// What a `routerctl` without a daemon knows beside the store.
 #[derive(Debug, Clone, Default)]
 pub struct Offline {
     groups: Arc<BTreeMap<String, EventGroupSpec>>,
-    manifests: Option<Vec<Arc<Accepted>>>,
 }
 
 impl Offline {
@@ -29,23 +27,14 @@ impl Offline {
         self
     }
 
-    /// Renders these manifests instead of those that the store has accepted.
-    #[must_use]
-    pub fn with_manifests(mut self, manifests: Vec<Arc<Accepted>>) -> Self {
-        self.manifests = Some(manifests);
-        self
-    }
-
     pub(super) fn groups(&self) -> Arc<BTreeMap<String, EventGroupSpec>> {
         Arc::clone(&self.groups)
     }
 
-    pub(super) fn effective(&self, reader: &Reader) -> Result<Effective, ApiError> {
-        let accepted = match &self.manifests {
-            Some(manifests) => manifests.clone(),
-            None => reader.accepted()?,
-        };
-        let parts: Vec<_> = reader.stored_parts()?.into_iter().map(Arc::new).collect();
-        Ok(Effective::of(&accepted, &parts, reader.now()))
-    }
+}
+
+/// The effective config of the stored manifests and parts.
+pub(super) fn effective(reader: &Reader) -> Result<Effective, ApiError> {
+    let parts: Vec<_> = reader.stored_parts()?.into_iter().map(Arc::new).collect();
+    Ok(Effective::of(&reader.accepted()?, &parts, reader.now()))
 }

@@ -14,7 +14,7 @@ use super::effective::{Effective, Report};
 use super::emit::{self, Answer, Batch, EmitRequest, Room};
 use super::error::{ApiError, Reason};
 use super::events::EventFilter;
-use super::offline::Offline;
+use super::offline::{self, Offline};
 use super::read::Reader;
 use super::views::{EventList, ObjectView, PartView, RunView};
 use crate::api::clock::Clock;
@@ -137,7 +137,7 @@ impl Control {
     pub(super) fn effective(&self) -> Result<Arc<Effective>, ApiError> {
         match &self.behind {
             Behind::Daemon(live) => Ok(live.effective()),
-            Behind::Nobody(offline) => offline.effective(&self.reader).map(Arc::new),
+            Behind::Nobody(_) => offline::effective(&self.reader).map(Arc::new),
         }
     }
 

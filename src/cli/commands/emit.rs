@@ -30,9 +30,9 @@ async fn one(session: &mut Session, args: EmitArgs) -> Result<(), Failure> {
     let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json, Format::Name])?;
     let request = request(session, args)?;
     let id = request.id.clone().unwrap_or_default();
-    let paths = session.paths.clone();
+    let (paths, now) = (session.paths.clone(), session.now());
     let access =
-        access::emitting(&paths, &session.clock, || manifests::groups(&paths)).await?;
+        access::emitting(&paths, &session.clock, || manifests::groups(&paths, now)).await?;
     let answer = access.emit(request).await.map_err(|failure| match failure.code {
         // It may have been accepted: the same id makes the second try safe.
         UNAVAILABLE => failure.hint(format!("sending it again with --id {id} is safe")),
@@ -86,9 +86,9 @@ struct Verdict {
 async fn lines(session: &mut Session, file: &Path) -> Result<(), Failure> {
     session.output.format(&[Format::Json])?;
     let input = open(session, file)?;
-    let paths = session.paths.clone();
+    let (paths, now) = (session.paths.clone(), session.now());
     let access =
-        access::emitting(&paths, &session.clock, || manifests::groups(&paths)).await?;
+        access::emitting(&paths, &session.clock, || manifests::groups(&paths, now)).await?;
     let mut answers = access.emit_lines(chunks(input)?).await?;
     let (mut buffer, mut total, mut refused) = (BytesMut::new(), 0_u64, 0_u64);
     while let Some(chunk) = answers.next().await {

@@ -21,7 +21,6 @@ use super::paths::Paths;
 use super::schema;
 use crate::api::Time;
 use crate::api::clock::Clock;
-use crate::control::Offline;
 
 /// What a command works with.
 pub(super) struct Session {
@@ -40,8 +39,8 @@ impl Session {
     }
 
     /// The daemon, or the store as it is.
-    async fn reading(&self) -> Result<Access, Failure> {
-        access::reading(&self.paths, &self.clock, Offline::new()).await
+    pub(in crate::cli) async fn reading(&self) -> Result<Access, Failure> {
+        access::reading(&self.paths, &self.clock).await
     }
 }
 
