@@ -1,0 +1,256 @@
+//! The command line: what can be typed, and the help that goes with it.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::api::duration::GoDuration;
+
+const EXAMPLES: &str = "\
+Examples:
+  routerctl status
+  routerctl emit --group cloudedge --type routerd.client.ipv4.observed \\
+      --subject 10.88.60.9/32 --payload domain=cloudedge-same-subnet --ttl 30m
+  routerctl get events --group cloudedge -o json
+  routerctl render > effective.yaml
+  routerctl render --report
+  routerctl validate -f ./manifests
+  routerctl wait --converged --timeout 10s
+
+Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 no daemon and no usable store, 4 invalid input.
+
+Without a daemon, reads, emit and validate work on the store itself.";
+
+/// Observe and drive a routerd node
+#[derive(Debug, Parser)]
+#[command(name = "routerctl", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that stand before or after the subcommand.
+#[derive(Debug, Clone, Default, ClapArgs)]
+#[command(next_help_heading = "Shared options")]
+pub(super) struct Global {
+    /// A manifest file or directory; repeat for more [env: ROUTERD_CONFIG, separated by ':']
+    /// [default: /usr/local/etc/routerd/router.yaml, if present, and
+    /// /usr/local/etc/routerd/manifests]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Vec<PathBuf>,
+    /// The state directory [env: ROUTERD_STATE] [default: /var/lib/routerd/routerd.db]
+    #[arg(long, visible_alias = "state-file", global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The daemon's control socket [env: ROUTERD_SOCKET] [default: STATE/control.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// How to print the answer; which formats there are depends on the command
+    #[arg(short, long, global = true, value_name = "FORMAT")]
+    pub output: Option<Format>,
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Columns, for people
+    Table,
+    /// YAML
+    Yaml,
+    /// JSON, camelCase and stable
+    Json,
+    /// One KIND/NAME a line
+    Name,
+}
+
+impl Format {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Yaml => "yaml",
+            Self::Json => "json",
+            Self::Name => "name",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show the node: store, config, groups, subscriptions, plugins, parts
+    Status,
+    /// Print the effective config as one Router document
+    Render(RenderArgs),
+    /// List objects: any kind, `events`, `parts`, `runs` or `all`
+    Get(GetArgs),
+    /// Show one object with its conditions
+    Describe {
+        /// The kind, in any case, singular or plural
+        kind: String,
+        /// Its name
+        name: String,
+    },
+    /// Emit one event, or JSON lines with -f; the same as `federation event emit`
+    Emit(Box<EmitArgs>),
+    /// Check manifests without a daemon; prints file:line:col: path: message
+    Validate(ValidateArgs),
+    /// Print the JSON Schema of a kind, or the list of kinds
+    Schema {
+        /// The kind
+        kind: Option<String>,
+    },
+    /// Wait until all that was written so far is processed
+    Wait(WaitArgs),
+    /// Events between nodes
+    #[command(visible_alias = "fed", subcommand)]
+    Federation(FederationCommand),
+    /// Parts: what the plugins proposed
+    #[command(subcommand)]
+    Dynamic(DynamicCommand),
+    /// Print the versions of routerctl and of the daemon
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FederationCommand {
+    /// Emit and list events
+    #[command(subcommand)]
+    Event(EventCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventCommand {
+    /// Emit one event, or JSON lines with -f
+    Emit(Box<EmitArgs>),
+    /// List events, the newest first
+    List(EventArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DynamicCommand {
+    /// Print the effective config as one Router document
+    Render(RenderArgs),
+    /// List the parts
+    List,
+    /// Show one part: its cause, its resources, its conditions
+    Describe {
+        /// The part's name
+        name: String,
+    },
+}
+
+const EMIT_EXAMPLES: &str = "\
+Examples:
+  routerctl emit --group cloudedge --type routerd.client.ipv4.observed \\
+      --subject 10.88.60.9/32 --payload address=10.88.60.9/32 --ttl 30m
+  tail -F observed.jsonl | routerctl emit -f -
+
+With -f, each line is one event: {\"group\": …, \"type\": …, \"subject\": …, \"payload\": {…}, \"ttl\": …}.
+Each gets one answer line with its number, in order: {\"line\", \"id\", \"accepted\", \"duplicate\",
+\"refreshed\", \"revision\"}, or \"error\": {\"reason\", \"message\", \"hint\"}. Exit 1 if any was refused.
+
+An event that is answered with accepted is on disk. After a timeout, sending the same id again is
+safe.";
+
+#[derive(Debug, Default, ClapArgs)]
+#[command(after_help = EMIT_EXAMPLES)]
+pub(super) struct EmitArgs {
+    /// The EventGroup
+    #[arg(long, required_unless_present = "file", value_name = "NAME")]
+    pub group: Option<String>,
+    /// The type, such as routerd.client.ipv4.observed
+    #[arg(long = "type", required_unless_present = "file", value_name = "TYPE")]
+    pub r#type: Option<String>,
+    /// What the event is about, such as 10.88.60.9/32
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// Who observed it [default: the group's nodeName]
+    #[arg(long, value_name = "NAME")]
+    pub source_node: Option<String>,
+    /// Unique in the group [default: a new UUIDv7]
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Names the fact where the subject does not
+    #[arg(long, value_name = "KEY")]
+    pub dedupe_key: Option<String>,
+    /// An entry of the payload; repeat for more
+    #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
+    pub payload: Vec<(String, String)>,
+    /// How long it holds, from --observed-at on: 30m, 1h30m
+    #[arg(long, value_name = "DURATION", conflicts_with = "expires_at")]
+    pub ttl: Option<GoDuration>,
+    /// When it was observed, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub observed_at: Option<String>,
+    /// When it stops being true, RFC 3339 [default: the group's retention.maxAge later]
+    #[arg(long, value_name = "TIME")]
+    pub expires_at: Option<String>,
+    /// Read events from a file, or from stdin with '-', one JSON object a line
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["group", "type", "subject",
+        "source_node", "id", "dedupe_key", "payload", "ttl", "observed_at", "expires_at"])]
+    pub file: Option<PathBuf>,
+}
+
+fn entry(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as key=value".to_owned()),
+    }
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq, ClapArgs)]
+pub(super) struct EventArgs {
+    /// Events of this group only
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// Events of this type only
+    #[arg(long = "type", value_name = "TYPE")]
+    pub r#type: Option<String>,
+    /// Events about this subject only
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// Events that are true no more, too
+    #[arg(long)]
+    pub include_expired: bool,
+    /// How many at most, the newest first [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: Option<u32>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct GetArgs {
+    /// A kind in any case, singular or plural; or events, parts, runs, all
+    pub kind: String,
+    /// The name of one
+    pub name: Option<String>,
+    /// For `get events`
+    #[command(flatten, next_help_heading = "Options of `get events`")]
+    pub events: EventArgs,
+}
+
+#[derive(Debug, Default, ClapArgs)]
+pub(super) struct RenderArgs {
+    /// Show what was left out, and why
+    #[arg(long)]
+    pub report: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ValidateArgs {
+    /// A manifest file or directory; repeat for more [default: the paths of --config]
+    #[arg(short, long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct WaitArgs {
+    /// Until nothing is ready, running, debouncing or backing off
+    #[arg(long, required = true)]
+    pub converged: bool,
+    /// And until the peers have everything, too
+    #[arg(long)]
+    pub deliveries: bool,
+    /// How long at most
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub timeout: GoDuration,
+}

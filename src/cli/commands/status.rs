@@ -1,0 +1,147 @@
+//! `status`.
+
+use super::Session;
+use crate::api::Time;
+use crate::cli::args::Format;
+use crate::cli::failure::Failure;
+use crate::cli::table::{Table, age};
+use crate::control::views::StatusView;
+
+pub(super) async fn run(session: &mut Session) -> Result<(), Failure> {
+    let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json])?;
+    let status = session.reading().await?.status().await?;
+    match format {
+        Format::Json => session.output.json(&status),
+        Format::Yaml => session.output.yaml(&status),
+        _ => page(session, &status),
+    }
+}
+
+fn page(session: &mut Session, status: &StatusView) -> Result<(), Failure> {
+    let out = &mut session.output;
+    for (label, text) in head(status) {
+        out.line(&format!("{label:<11}{text}"))?;
+    }
+    for table in tables(status).into_iter().flatten() {
+        out.write("\n")?;
+        out.write(&table.to_string())?;
+    }
+    if let Some(config) = &status.config {
+        for problem in &config.problems {
+            out.write("\n")?;
+            out.line(&problem.to_string())?;
+            if let Some(hint) = &problem.hint {
+                out.line(&format!("  hint: {hint}"))?;
+            }
+        }
+    }
+    if !status.notices.is_empty() {
+        out.write("\nAttention:\n")?;
+        for notice in &status.notices {
+            out.line(&format!("  {notice}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn head(status: &StatusView) -> Vec<(&'static str, String)> {
+    let now = status.now;
+    let daemon = match status.started_at {
+        Some(at) => format!("routerd {}, up {}", status.version, age(at, now)),
+        None => "not running; read from the store".to_owned(),
+    };
+    let store = &status.store;
+    let health = match (store.healthy, store.writable) {
+        (true, _) => "healthy",
+        (false, true) => "needs attention",
+        (false, false) => "takes no writes",
+    };
+    let mut lines = vec![
+        ("Node:", status.node.clone()),
+        ("Daemon:", daemon),
+        ("Store:", format!("revision {}, {health}, id {}", store.revision, store.id)),
+    ];
+    if let Some(config) = &status.config {
+        let roots: Vec<&str> = config.roots.iter().map(|root| root.path.as_str()).collect();
+        lines.push(("Config:", format!(
+            "{} objects from {} files, {} problems, {}; {}",
+            config.accepted,
+            config.files.read,
+            config.problems.len(),
+            config.watching.mode,
+            roots.join(", "),
+        )));
+    } else {
+        lines.push(("Config:", format!("{} objects accepted", status.objects)));
+    }
+    let parts = status.parts;
+    lines.push(("Parts:", format!(
+        "{} stored, {} effective, {} retiring",
+        parts.total, parts.effective, parts.retiring
+    )));
+    let revision = status.effective.revision.map(|r| format!("revision {r}, ")).unwrap_or_default();
+    lines.push(("Effective:", format!("{revision}digest {}", status.effective.digest)));
+    if status.running {
+        lines.push(("Pending:", status.pending_total.to_string()));
+    }
+    lines
+}
+
+fn tables(status: &StatusView) -> [Option<Table>; 4] {
+    [
+        groups(status),
+        subscriptions(status),
+        plugins(status),
+        pending(status, status.now),
+    ]
+}
+
+fn groups(status: &StatusView) -> Option<Table> {
+    let mut table = Table::new(&["GROUP", "NODE", "LIVE FACTS", "STORED EVENTS"]);
+    for group in &status.groups {
+        table.row([
+            group.name.clone(),
+            group.node_name.clone(),
+            format!("{}/{}", group.live_facts, group.max_live_facts),
+            group.stored_events.to_string(),
+        ]);
+    }
+    (!status.groups.is_empty()).then_some(table)
+}
+
+fn subscriptions(status: &StatusView) -> Option<Table> {
+    let mut table = Table::new(&[
+        "SUBSCRIPTION", "GROUP", "PLUGIN", "MATCHED", "PARTS", "RETIRING", "FAILING", "DEAD",
+    ]);
+    for own in &status.subscriptions {
+        let suspended = if own.suspended { " (suspended)" } else { "" };
+        table.row([
+            format!("{}{suspended}", own.name),
+            own.group.clone(),
+            own.plugin.clone(),
+            own.matched.map(|n| n.to_string()).unwrap_or_default(),
+            own.parts.to_string(),
+            own.retiring.to_string(),
+            own.failing.to_string(),
+            own.dead_lettered.to_string(),
+        ]);
+    }
+    (!status.subscriptions.is_empty()).then_some(table)
+}
+
+fn plugins(status: &StatusView) -> Option<Table> {
+    let mut table = Table::new(&["PLUGIN", "READY", "REASON", "EXECUTABLE"]);
+    for plugin in &status.plugins {
+        table.row([
+            plugin.name.clone(),
+            plugin.ready.map_or("unknown", |ready| if ready { "yes" } else { "no" }).to_owned(),
+            plugin.reason.clone(),
+            plugin.executable.clone(),
+        ]);
+    }
+    (!status.plugins.is_empty()).then_some(table)
+}
+
+fn pending(status: &StatusView, now: Time) -> Option<Table> {
+    (!status.pending.is_empty()).then(|| super::wait::table(&status.pending, now))
+}

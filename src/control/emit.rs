@@ -1,0 +1,438 @@
+//! Emitting: from what an operator or a script gives to an accepted event.
+//!
+//! Fills in what may be left out, finds the group, and hands over to the store's one set of rules.
+//! Many events share a transaction, each with its own answer: a bad one never touches the others.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::backend::Live;
+use super::error::{ApiError, Reason, with_sources};
+use super::kinds;
+use super::read::spec_of;
+use crate::api::Time;
+use crate::api::accepted::Accepted;
+use crate::api::decode::nearest;
+use crate::api::duration::GoDuration;
+use crate::api::event::Event;
+use crate::api::fact::add;
+use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec};
+use crate::store::events::{Outcome, Receipt, Refusal, accept};
+use crate::store::tables::FactRow;
+use crate::store::{Revision, Scan, Store, StoreError, Txn};
+
+/// Events of one transaction at most.
+pub const MAX_BATCH_LINES: usize = 1_000;
+/// Bytes of lines in one transaction, at most.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// Bytes of one event as JSON, at most: a full payload with every character escaped, and room.
+pub const MAX_LINE_BYTES: usize = 256 * 1024;
+
+/// An event to emit. Members of the envelope as in [`Event`], all but `group` and `type` optional.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EmitRequest {
+    /// Default: a new UUIDv7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The EventGroup.
+    #[serde(default)]
+    pub group: String,
+    /// Such as `routerd.client.ipv4.observed`.
+    #[serde(default)]
+    pub r#type: String,
+    /// Default: the group's `nodeName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_node: Option<String>,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Names the fact where the subject does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe_key: Option<String>,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<BTreeMap<String, String>>,
+    /// Default: now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<String>,
+    /// When it stops being true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// The same, counted from `observedAt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<String>,
+    /// Members that are not known: ignored and named in the answer.
+    #[serde(flatten, skip_serializing)]
+    pub unknown: Ignored,
+}
+
+/// Names of members that are not known; their values are not kept.
+#[derive(Debug, Default)]
+pub struct Ignored(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Ignored;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ignored, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, IgnoredAny)) = map.next_entry()? {
+                    names.push(name);
+                }
+                Ok(Ignored(names))
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// The event's id, given or made; empty if the request could not be read.
+    pub id: String,
+    /// Whether it is durable on this node.
+    pub accepted: bool,
+    /// Whether it was known already and changed nothing.
+    pub duplicate: bool,
+    /// Whether it was known and took later times.
+    pub refreshed: bool,
+    /// The store's revision that holds it; 0 if it was refused.
+    pub revision: Revision,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ApiError>,
+    /// Members that were not known and had no effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
+}
+
+impl Answer {
+    /// A refusal.
+    pub fn refused(id: impl Into<String>, error: ApiError) -> Self {
+        Self {
+            id: id.into(),
+            accepted: false,
+            duplicate: false,
+            refreshed: false,
+            revision: 0,
+            error: Some(error),
+            ignored: Vec::new(),
+        }
+    }
+
+    fn accepted(id: String, outcome: Outcome, ignored: Vec<String>) -> Self {
+        Self {
+            id,
+            accepted: true,
+            duplicate: outcome == Outcome::Duplicate,
+            refreshed: outcome == Outcome::Refreshed,
+            revision: 0,
+            error: None,
+            ignored,
+        }
+    }
+}
+
+/// Members that `get events` shows beside the envelope: its output may be emitted again as it is.
+const SHOWN: &[&str] =
+    &["receivedAt", "receivedFrom", "verifiedBy", "seq", "fact", "current", "live", "liveUntil"];
+
+/// Where live facts are counted.
+pub(super) enum Room {
+    /// By the daemon.
+    Live(Arc<dyn Live>),
+    /// Row by row, when a transaction begins: nobody else writes meanwhile.
+    Counted,
+}
+
+/// One line of a batch, read.
+pub(super) type Parsed = Result<EmitRequest, ApiError>;
+
+/// Reads one event.
+pub(super) fn parse(line: &[u8]) -> Parsed {
+    if line.len() > MAX_LINE_BYTES {
+        return Err(ApiError::new(
+            Reason::TooLarge,
+            format!("an event is {MAX_LINE_BYTES} bytes of JSON at most"),
+        ));
+    }
+    serde_json::from_slice(line).map_err(|error| {
+        ApiError::invalid(format!("not an event: {error}"))
+            .hint(r#"one JSON object a line, such as {"group": "g", "type": "t", "subject": "s"}"#)
+    })
+}
+
+/// Everything a batch needs in the transaction.
+pub(super) struct Batch {
+    pub now: Time,
+    pub room: Room,
+    /// Groups known from elsewhere, used where the store has none of the name.
+    pub fallback: Arc<BTreeMap<String, EventGroupSpec>>,
+    pub events: Vec<Parsed>,
+}
+
+/// Accepts a batch in one transaction; one answer an event, in order.
+pub(super) async fn emit(store: &Store, batch: Batch, bytes: usize) -> Vec<Answer> {
+    let ids: Vec<String> = batch
+        .events
+        .iter()
+        .map(|event| event.as_ref().ok().and_then(|e| e.id.clone()).unwrap_or_default())
+        .collect();
+    let written = store.write_sized(bytes, move |txn| run(txn, &batch)).await;
+    match written.map_err(ApiError::from) {
+        Ok(committed) => {
+            let mut answers = committed.value;
+            for answer in answers.iter_mut().filter(|answer| answer.accepted) {
+                answer.revision = committed.revision;
+            }
+            answers
+        }
+        Err(error) => ids.into_iter().map(|id| Answer::refused(id, error.clone())).collect(),
+    }
+}
+
+fn run(txn: &mut Txn<'_>, batch: &Batch) -> Result<Vec<Answer>, ApiError> {
+    let mut groups = Groups { batch, found: HashMap::new() };
+    let mut answers = Vec::with_capacity(batch.events.len());
+    for (index, event) in batch.events.iter().enumerate() {
+        let answer = match event {
+            Err(error) => Answer::refused("", error.clone()),
+            Ok(request) => one(txn, index, request, &mut groups)?,
+        };
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+/// Accepts one event. The error is the store's and ends the whole transaction.
+fn one(
+    txn: &mut Txn<'_>,
+    index: usize,
+    request: &EmitRequest,
+    groups: &mut Groups<'_>,
+) -> Result<Answer, ApiError> {
+    let given = request.id.clone().unwrap_or_default();
+    let now = groups.batch.now;
+    let group = match groups.find(txn, &request.group)? {
+        Ok(group) => group,
+        Err(error) => return Ok(Answer::refused(given, error)),
+    };
+    let event = match fill(request, &group.spec, now) {
+        Ok(event) => event,
+        Err(error) => return Ok(Answer::refused(given, error)),
+    };
+    let (id, r#type) = (event.id.clone(), event.r#type.clone());
+    let receipt = Receipt {
+        now,
+        received_from: "local".to_owned(),
+        verified_by: String::new(),
+        replay_window: group.spec.replay_window.get(),
+        max_age: group.spec.retention.max_age.get(),
+        room: group.room(&r#type),
+    };
+    match accept(txn, index, event, &receipt) {
+        Ok(outcome) => {
+            if let Outcome::New { made_fact: true } = outcome {
+                group.made += 1;
+            }
+            let ignored = request.unknown.0.iter().filter(|name| !SHOWN.contains(&name.as_str()));
+            Ok(Answer::accepted(id, outcome, ignored.cloned().collect()))
+        }
+        Err(Refusal::Store(error)) => Err(error.into()),
+        Err(refusal) => Ok(Answer::refused(id, explain(&refusal, &group.spec))),
+    }
+}
+
+fn explain(refusal: &Refusal, spec: &EventGroupSpec) -> ApiError {
+    let message = with_sources(refusal);
+    match refusal {
+        Refusal::Invalid(_) | Refusal::Store(_) => ApiError::new(Reason::Invalid, message),
+        Refusal::Conflict { .. } => ApiError::new(Reason::Conflict, message)
+            .hint("give another observation another id, or leave the id out"),
+        Refusal::GroupFull { .. } => ApiError::new(Reason::GroupFull, message).hint(format!(
+            "raise spec.limits.maxLiveFacts (now {}), or give facts a shorter ttl",
+            spec.limits.max_live_facts
+        )),
+    }
+}
+
+/// Fills in what may be left out.
+fn fill(request: &EmitRequest, group: &EventGroupSpec, now: Time) -> Result<Event, ApiError> {
+    let observed_at = time("observedAt", request.observed_at.as_deref())?.unwrap_or(now);
+    let expires_at = match (time("expiresAt", request.expires_at.as_deref())?, &request.ttl) {
+        (Some(_), Some(_)) => {
+            return Err(ApiError::invalid("ttl: given beside expiresAt")
+                .hint("they say the same thing; give one of them"));
+        }
+        (given, None) => given,
+        (None, Some(ttl)) => Some(add(observed_at, lifetime(ttl)?)),
+    };
+    let text = |given: &Option<String>| given.clone().unwrap_or_default();
+    Ok(Event {
+        id: request.id.clone().unwrap_or_else(|| new_id(now)),
+        group: request.group.clone(),
+        r#type: request.r#type.clone(),
+        source_node: match &request.source_node {
+            Some(node) if !node.is_empty() => node.clone(),
+            _ => group.node_name.clone(),
+        },
+        subject: text(&request.subject),
+        dedupe_key: text(&request.dedupe_key),
+        payload: request.payload.clone().unwrap_or_default(),
+        observed_at: Some(observed_at),
+        expires_at,
+    })
+}
+
+fn lifetime(ttl: &str) -> Result<Duration, ApiError> {
+    let ttl: GoDuration = ttl.parse().map_err(|error| ApiError::invalid(format!("ttl: {error}")))?;
+    if ttl.is_zero() {
+        return Err(ApiError::invalid("ttl: is 0s; the event would have expired already")
+            .hint("leave it out to let the group's retention.maxAge decide"));
+    }
+    Ok(ttl.get())
+}
+
+/// A time of the envelope; the year 1 and the empty text mean absent, as from a peer.
+fn time(field: &str, text: Option<&str>) -> Result<Option<Time>, ApiError> {
+    let Some(text) = text.filter(|text| !text.is_empty() && !text.starts_with("0001-01-01T00:00:00"))
+    else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        ApiError::invalid(format!("{field}: {text:?} is not an RFC 3339 time"))
+            .hint("write it like 2026-05-30T12:00:00Z")
+    })
+}
+
+/// A UUIDv7 of node time.
+pub(super) fn new_id(now: Time) -> String {
+    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+    let nanoseconds = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
+    let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds);
+    uuid::Uuid::new_v7(stamp).to_string()
+}
+
+/// The groups of one batch, each looked up once.
+struct Groups<'a> {
+    batch: &'a Batch,
+    found: HashMap<String, Group>,
+}
+
+struct Group {
+    spec: EventGroupSpec,
+    room: GroupRoom,
+    /// Facts that this transaction has made.
+    made: u64,
+}
+
+enum GroupRoom {
+    Live(Arc<dyn Live>, String),
+    Counted { free: u64, retract_types: Vec<String> },
+}
+
+impl Group {
+    fn room(&self, event_type: &str) -> Option<u64> {
+        let free = match &self.room {
+            GroupRoom::Live(live, name) => live.room(name, event_type)?,
+            GroupRoom::Counted { retract_types, .. }
+                if retract_types.iter().any(|retract| retract == event_type) =>
+            {
+                return None;
+            }
+            GroupRoom::Counted { free, .. } => *free,
+        };
+        Some(free.saturating_sub(self.made))
+    }
+}
+
+impl Groups<'_> {
+    fn find(
+        &mut self,
+        txn: &Txn<'_>,
+        name: &str,
+    ) -> Result<Result<&mut Group, ApiError>, ApiError> {
+        if !self.found.contains_key(name) {
+            let spec = match self.look_up(txn, name)? {
+                Ok(spec) => spec,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let room = match &self.batch.room {
+                Room::Live(live) => GroupRoom::Live(Arc::clone(live), name.to_owned()),
+                Room::Counted => counted(txn, name, &spec, self.batch.now)?,
+            };
+            self.found.insert(name.to_owned(), Group { spec, room, made: 0 });
+        }
+        Ok(Ok(self.found.get_mut(name).expect("looked up just now")))
+    }
+
+    fn look_up(
+        &self,
+        txn: &Txn<'_>,
+        name: &str,
+    ) -> Result<Result<EventGroupSpec, ApiError>, StoreError> {
+        if name.is_empty() {
+            return Ok(Err(ApiError::invalid("group: is required")
+                .hint("name the EventGroup that the event belongs to")));
+        }
+        let stored = txn.get::<Accepted>(&kinds::key("EventGroup", name))?;
+        let spec = stored.as_ref().and_then(spec_of);
+        let Some(spec) = spec.or_else(|| self.batch.fallback.get(name).cloned()) else {
+            return Ok(Err(self.unknown(txn, name)?));
+        };
+        Ok(Ok(spec))
+    }
+
+    fn unknown(&self, txn: &Txn<'_>, name: &str) -> Result<ApiError, StoreError> {
+        let mut known: Vec<String> = self.batch.fallback.keys().cloned().collect();
+        for row in txn.scan::<Accepted>(&Scan::prefix(&"EventGroup".to_owned())) {
+            known.push(row?.resource.key.name);
+        }
+        let error = ApiError::new(
+            Reason::UnknownGroup,
+            format!("group: no EventGroup {name:?} is accepted on this node"),
+        );
+        Ok(match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None if known.is_empty() => error.hint("add a manifest of kind EventGroup first"),
+            None => error.hint(format!("accepted groups: {}", known.join(", "))),
+        })
+    }
+}
+
+/// Counts a group's live facts, and learns which types end facts instead of making them.
+fn counted(
+    txn: &Txn<'_>,
+    group: &str,
+    spec: &EventGroupSpec,
+    now: Time,
+) -> Result<GroupRoom, StoreError> {
+    let mut live = 0;
+    for fact in txn.scan::<FactRow>(&Scan::all()) {
+        let fact = fact?;
+        let max_age = spec.retention.max_age.get();
+        let end = crate::api::fact::end_of(fact.observed_at, fact.expires_at, max_age);
+        live += u64::from(fact.group == group && end > now);
+    }
+    let mut retract_types = Vec::new();
+    for row in txn.scan::<Accepted>(&Scan::prefix(&"EventSubscription".to_owned())) {
+        match spec_of::<EventSubscriptionSpec>(&row?) {
+            Some(spec) if spec.group_ref == group => retract_types.extend(spec.r#match.retract_types),
+            _ => {}
+        }
+    }
+    Ok(GroupRoom::Counted { free: spec.limits.max_live_facts.saturating_sub(live), retract_types })
+}

@@ -1,0 +1,245 @@
+//! The routes under `/v1`: from HTTP to the operations and back.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::control::emit::{self, MAX_LINE_BYTES};
+use crate::control::error::{ApiError, Enveloped, Reason};
+use crate::control::events::EventFilter;
+use crate::control::operations::{Control, RenderFormat, WaitRequest, json_line};
+
+/// The revision of the effective config that a rendering shows.
+pub(in crate::control) const REVISION_HEADER: &str = "x-routerd-effective-revision";
+/// Its digest.
+pub(in crate::control) const DIGEST_HEADER: &str = "x-routerd-effective-digest";
+/// Says that this is a routerd, and which.
+pub(in crate::control) const SERVER_HEADER: &str = "x-routerd-version";
+
+/// What the routes need.
+#[derive(Clone)]
+struct Routes {
+    control: Control,
+    body_timeout: Duration,
+}
+
+type Answered = Result<Response, ApiError>;
+
+/// All routes.
+pub(super) fn router(control: Control, body_timeout: Duration) -> Router {
+    Router::new()
+        .route("/v1/version", get(version))
+        .route("/v1/status", get(status))
+        .route("/v1/events", get(list_events).post(emit_one))
+        .route("/v1/events:lines", post(emit_lines))
+        .route("/v1/render", get(render))
+        .route("/v1/objects/{kind}", get(objects))
+        .route("/v1/objects/{kind}/{name}", get(object))
+        .route("/v1/parts", get(parts))
+        .route("/v1/parts:stored", get(stored_parts))
+        .route("/v1/parts/{name}", get(part))
+        .route("/v1/runs", get(runs))
+        .route("/v1/wait", post(wait))
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::map_response(sign))
+        .with_state(Routes { control, body_timeout })
+}
+
+/// For connections over the limit: says so, whatever is asked.
+pub(super) fn busy() -> Router {
+    let refuse = || async {
+        ApiError::new(Reason::Busy, "too many connections to the daemon")
+            .hint("try again in a moment")
+    };
+    Router::new().fallback(refuse).layer(axum::middleware::map_response(sign))
+}
+
+/// So that a client can tell a routerd from whatever else may listen on a socket.
+async fn sign(mut response: Response) -> Response {
+    let version = HeaderValue::from_static(crate::control::VERSION);
+    response.headers_mut().insert(HeaderName::from_static(SERVER_HEADER), version);
+    response
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, axum::Json(Enveloped { error: self })).into_response()
+    }
+}
+
+impl Routes {
+    /// Runs what reads the store off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Control) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let control = self.control.clone();
+        let done = tokio::task::spawn_blocking(move || read(&control)).await;
+        done.unwrap_or_else(|_| Err(ApiError::new(Reason::Internal, "a bug: see the daemon's log")))
+    }
+
+    /// The same for what answers with JSON, encoding included.
+    async fn json<T: Serialize + 'static>(
+        &self,
+        read: impl FnOnce(&Control) -> Result<T, ApiError> + Send + 'static,
+    ) -> Answered {
+        let body = self.blocking(move |control| json_line(&read(control)?)).await?;
+        Ok(json_body(body))
+    }
+
+    /// A small JSON body.
+    async fn body<T: DeserializeOwned>(&self, request: Request) -> Result<T, ApiError> {
+        let bytes = self.bytes(request).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| ApiError::invalid(format!("the body is not valid: {error}")))
+    }
+
+    async fn bytes(&self, request: Request) -> Result<Bytes, ApiError> {
+        let body = Limited::new(request.into_body(), MAX_LINE_BYTES).collect();
+        match tokio::time::timeout(self.body_timeout, body).await {
+            Err(_) => Err(ApiError::new(Reason::Timeout, "the body did not come in time")),
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::new(
+                Reason::TooLarge,
+                format!("the body is over {MAX_LINE_BYTES} bytes"),
+            )),
+            Ok(Err(error)) => Err(ApiError::invalid(format!("the body broke off: {error}"))),
+        }
+    }
+}
+
+fn json_body(body: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    query.map(|Query(query)| query).map_err(|error| ApiError::invalid(error.body_text()))
+}
+
+async fn no_route(request: Request) -> ApiError {
+    ApiError::new(Reason::NotFound, format!("no route {}", request.uri().path()))
+}
+
+async fn wrong_method(method: Method, request: Request) -> ApiError {
+    let path = request.uri().path();
+    ApiError::new(Reason::MethodNotAllowed, format!("{path} does not take {method}"))
+}
+
+/// What `GET /v1/version` answers.
+#[derive(Debug, Serialize)]
+struct Version {
+    version: &'static str,
+}
+
+async fn version() -> Answered {
+    Ok(json_body(json_line(&Version { version: crate::control::VERSION })?))
+}
+
+async fn status(State(routes): State<Routes>) -> Answered {
+    routes.json(Control::status).await
+}
+
+async fn list_events(
+    State(routes): State<Routes>,
+    filter: Result<Query<EventFilter>, QueryRejection>,
+) -> Answered {
+    let filter = query(filter)?;
+    routes.json(move |control| control.events(&filter)).await
+}
+
+async fn emit_one(State(routes): State<Routes>, request: Request) -> Answered {
+    let event = emit::parse(&routes.bytes(request).await?)?;
+    Ok(json_body(json_line(&routes.control.emit(event).await?)?))
+}
+
+async fn emit_lines(State(routes): State<Routes>, request: Request) -> Response {
+    let answers = routes.control.emit_stream(request.into_body().into_data_stream());
+    ([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(answers)).into_response()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RenderQuery {
+    #[serde(default)]
+    format: RenderFormat,
+    #[serde(default)]
+    report: bool,
+}
+
+async fn render(
+    State(routes): State<Routes>,
+    asked: Result<Query<RenderQuery>, QueryRejection>,
+) -> Answered {
+    let RenderQuery { format, report } = query(asked)?;
+    if report {
+        return routes.json(Control::report).await;
+    }
+    let rendered = routes.blocking(move |control| control.render(format)).await?;
+    let content_type = match format {
+        RenderFormat::Yaml => "application/yaml",
+        RenderFormat::Json => "application/json",
+    };
+    let mut response = ([(header::CONTENT_TYPE, content_type)], rendered.text).into_response();
+    let headers = response.headers_mut();
+    if let Some(revision) = rendered.revision {
+        headers.insert(HeaderName::from_static(REVISION_HEADER), revision.into());
+    }
+    if let Ok(digest) = HeaderValue::from_str(&rendered.digest) {
+        headers.insert(HeaderName::from_static(DIGEST_HEADER), digest);
+    }
+    Ok(response)
+}
+
+async fn objects(State(routes): State<Routes>, Path(kind): Path<String>) -> Answered {
+    routes.json(move |control| control.objects(&kind)).await
+}
+
+async fn object(
+    State(routes): State<Routes>,
+    Path((kind, name)): Path<(String, String)>,
+) -> Answered {
+    routes.json(move |control| control.object(&kind, &name)).await
+}
+
+async fn parts(State(routes): State<Routes>) -> Answered {
+    routes.json(Control::parts).await
+}
+
+async fn stored_parts(State(routes): State<Routes>) -> Answered {
+    routes.json(Control::stored_parts).await
+}
+
+async fn part(State(routes): State<Routes>, Path(name): Path<String>) -> Answered {
+    routes.json(move |control| control.part(&name)).await
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunsQuery {
+    limit: Option<usize>,
+}
+
+async fn runs(
+    State(routes): State<Routes>,
+    asked: Result<Query<RunsQuery>, QueryRejection>,
+) -> Answered {
+    let RunsQuery { limit } = query(asked)?;
+    routes.json(move |control| control.runs(limit)).await
+}
+
+async fn wait(State(routes): State<Routes>, request: Request) -> Answered {
+    let request: WaitRequest = routes.body(request).await?;
+    Ok(json_body(json_line(&routes.control.wait(request).await?)?))
+}
