@@ -2,6 +2,7 @@
 //!
 //! Tests wait for reports, never for time. Those that need long waits poll on paused time.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use routerd::api::yaml::Node;
 use routerd::sources::config_dir::{ConfigDir, ConfigError, ConfigHandle, Options};
 use routerd::sources::node_time::SystemClock;
 use routerd::sources::report::{ConfigReport, HoldReason, ProblemKind, Watching};
-use routerd::sources::scan::Claim;
+use routerd::sources::scan::{Claim, Decoder, Manifests};
 use routerd::store::{Fault, MemoryEngine, Operation, Store};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -97,11 +98,20 @@ impl Host {
     }
 
     async fn run(dir: TempDir, engine: MemoryEngine, change: impl FnOnce(&mut Options)) -> Self {
+        Self::run_decoding(dir, engine, change, Arc::new(decode)).await
+    }
+
+    async fn run_decoding(
+        dir: TempDir,
+        engine: MemoryEngine,
+        change: impl FnOnce(&mut Options),
+        decoder: Arc<dyn Decoder>,
+    ) -> Self {
         let mut options = Options::new(vec![dir.path().join("conf")]);
         change(&mut options);
         let store = Store::in_memory(engine.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (config, handle) = ConfigDir::new(options, store.clone(), clock, Arc::new(decode));
+        let (config, handle) = ConfigDir::new(options, store.clone(), clock, decoder);
         let stop = CancellationToken::new();
         let task = tokio::spawn(config.run(stop.clone()));
         let host = Self { dir, engine, store, handle, stop, task };
@@ -160,10 +170,10 @@ impl Host {
     ) -> ConfigReport {
         let mut reports = self.handle.reports();
         let found = tokio::time::timeout(PATIENCE, reports.wait_for(|report| holds(report))).await;
-        match found {
-            Ok(report) => (**report.expect("the loop runs")).clone(),
-            Err(_) => panic!("no {what}; the last report: {:#?}", self.handle.reports().borrow()),
-        }
+        let Ok(report) = found else {
+            panic!("no {what}; the last report: {:#?}", self.handle.reports().borrow())
+        };
+        (**report.expect("the loop runs")).clone()
     }
 
     async fn rescan(&self) -> Arc<ConfigReport> {
@@ -331,7 +341,8 @@ async fn an_object_moves_between_files_without_a_generation() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_cannot_be_read_keeps_what_came_from_it_also_across_a_restart() {
-    let unreadable: [(&str, fn(&Path), ProblemKind); 4] = [
+    type Way = (&'static str, fn(&Path), ProblemKind);
+    let unreadable: [Way; 4] = [
         ("a directory", |path| fs::create_dir(path).expect("made"), ProblemKind::Unreadable),
         ("a link", |path| symlink("nowhere", path).expect("made"), ProblemKind::Unreadable),
         ("not UTF-8", |path| fs::write(path, b"a: \xff").expect("made"), ProblemKind::NotYaml),
@@ -358,7 +369,7 @@ async fn hostile_files_harm_nothing_but_themselves() {
     let mut bomb = "a0: &a0 [x, x]\n".to_owned();
     for level in 1..40 {
         let below = level - 1;
-        bomb += &format!("a{level}: &a{level} [*a{below}, *a{below}]\n");
+        writeln!(bomb, "a{level}: &a{level} [*a{below}, *a{below}]").expect("a string grows");
     }
     let host = Host::polling().await;
     host.write("good.yaml", thing("x", 1));
@@ -448,4 +459,43 @@ async fn a_report_keeps_its_shape_through_json() {
     assert_eq!(json["problems"][0]["kind"], "NotYaml");
     let back: ConfigReport = serde_json::from_value(json).expect("it comes back");
     assert_eq!(back, *report);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kinds_of_the_product_are_accepted_one_by_one() {
+    let dir = TempDir::new().expect("a temporary directory");
+    fs::create_dir(dir.path().join("conf")).expect("a directory");
+    let poll = |options: &mut Options| options.always_poll = true;
+    let host = Host::run_decoding(dir, MemoryEngine::new(), poll, Arc::new(Manifests)).await;
+    let router = |types: &str| {
+        format!(
+            "apiVersion: routerd.net/v1alpha1
+kind: Router
+metadata: {{name: r}}
+spec:
+  resources:
+    - apiVersion: net.routerd.net/v1alpha1
+      kind: Interface
+      metadata: {{name: eth0}}
+      spec: {{mtu: 0x5dc}}
+    - apiVersion: federation.routerd.net/v1alpha1
+      kind: EventSubscription
+      metadata: {{name: s}}
+      spec:
+        groupRef: g
+        match: {{{types}}}
+        trigger: {{pluginRef: p}}
+"
+        )
+    };
+    host.write("r.yaml", router("types: [a.b]"));
+    let report = host.rescan().await;
+    assert_eq!((report.findings.accepted, kinds(&report)), (3, vec![]));
+    host.write("r.yaml", router("typs: [a.b]"));
+    let report = host.rescan().await;
+    assert_eq!(report.findings.accepted, 3, "the last good version stays in force");
+    let said: Vec<_> = report.findings.problems.iter().map(ToString::to_string).collect();
+    let misspelt = said.iter().find(|said| said.contains("typs")).expect("it is named");
+    assert!(misspelt.contains("conf/r.yaml:15:17: EventSubscription/s: "), "{misspelt}");
+    assert!(misspelt.contains("types"), "{misspelt}");
 }
