@@ -31,7 +31,7 @@ use crate::control::{Control, Live, server};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
 use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
-use crate::sources::kinds::claims;
+use crate::sources::scan::Manifests;
 use crate::sources::node_time::SystemClock;
 use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
 
@@ -72,7 +72,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
     // The configuration: files to accepted objects.
     let (config_dir, config) =
-        ConfigDir::new(Options::new(options.config), store.clone(), clock.clone(), Arc::new(claims));
+        ConfigDir::new(Options::new(options.config), store.clone(), clock.clone(), Arc::new(Manifests));
     let reports = Arc::new(Reports::default());
     let reported = Arc::clone(&reports);
 

@@ -64,9 +64,16 @@ impl Live for Running {
 
     fn converge(&self, _deliveries: bool) -> BoxFuture<'_, Converged> {
         async {
-            // What cannot be scanned is reported, not waited for.
-            if let Err(error) = self.config.rescan().await {
-                tracing::warn!(%error, "cannot rescan the configuration");
+            // What cannot be scanned is reported, not waited for. What is about to be deleted is
+            // work at hand; what is held is not.
+            match self.config.rescan().await {
+                Ok(report) if report.findings.settling > 0 => {
+                    let mut reports = self.config.reports();
+                    let settled = reports.wait_for(|report| report.findings.settling == 0);
+                    let _stopping = settled.await;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "cannot rescan the configuration"),
             }
             let revision = self.node.shared.store.head();
             if self.node.converged().await.is_err() {

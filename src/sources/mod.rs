@@ -7,12 +7,10 @@
 //! * [`report`] is what acceptance has to say, for people and for conditions.
 //! * [`config_dir`] is the loop around them: a hint of a change, a full scan, one decision, one
 //!   write.
-//! * [`kinds`] tells the scan what a document of our Kinds claims.
 //! * [`node_time`] guards the wall clock against steps.
 
 pub mod acceptance;
 pub mod config_dir;
-pub mod kinds;
 pub mod node_time;
 pub mod report;
 pub mod scan;
