@@ -121,9 +121,11 @@ where
     {
         // However this future ends, even when it is dropped, nobody keeps waiting for it.
         let _stop = StopOnDrop(&self.shared);
+        // Asked to stop first: a cache that gives up because it was asked to stop is no failure.
         tokio::select! {
-            ready = self.caches_ready() => ready?,
+            biased;
             () = shutdown.draining() => return Ok(()),
+            ready = self.caches_ready() => ready?,
         }
         // The first pass is in the queue before the controller counts as started: until then it
         // must not look settled.

@@ -314,6 +314,19 @@ async fn no_reconcile_starts_before_every_cache_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_before_the_caches_are_ready_is_a_stop_and_no_failure() {
+    // Both are known at the same moment, and which is looked at first must not be chance.
+    for _ in 0..50 {
+        let (setter, ready) = readiness("zones");
+        let run = start(controller().after(ready), Scripted::new(done));
+        run.quiet().await;
+        run.shutdown.drain();
+        drop(setter);
+        assert_eq!(run.task.await.unwrap(), Ok(()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cache_that_can_never_be_ready_ends_the_controller_with_its_name() {
     let (setter, ready) = readiness("zones");
     let run = start(controller().after(ready), Scripted::new(done));
