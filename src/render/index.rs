@@ -159,6 +159,19 @@ impl Index {
         self.settle()
     }
 
+    /// The clock was set back: time is `now` again, and the parts that end after it are served.
+    /// Takes time in proportion to the parts. Returns whether the printed bytes changed.
+    pub fn set_back(&mut self, now: Time) -> bool {
+        self.now = now;
+        for (key, part) in self.parts.clone() {
+            if part.is_served(now) && self.expiry.insert((part.expires_at, key)) {
+                self.touched.parts.insert(PartKey::of(&part));
+                self.attach(&part);
+            }
+        }
+        self.settle()
+    }
+
     /// The index's own now: the latest that it was told.
     pub fn now(&self) -> Time {
         self.now

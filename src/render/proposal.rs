@@ -61,9 +61,11 @@ impl Proposal {
         self.part.since.cmp(&other.part.since).then_with(|| self.identity().cmp(&other.identity()))
     }
 
-    /// Subscription by subscription, each with its winner first.
+    /// Subscription by subscription, each with its winner first. Two versions of one part may
+    /// propose the same address under other names: in a contest for it they are two.
     pub(super) fn contest_order(&self, other: &Self) -> Ordering {
-        self.part.subscription.cmp(&other.part.subscription).then_with(|| self.newest_first(other))
+        let (a, b) = (&self.part.subscription, &other.part.subscription);
+        a.cmp(b).then_with(|| self.newest_first(other)).then_with(|| self.key().cmp(other.key()))
     }
 
     /// The winner among those that are each the first of their subscription.

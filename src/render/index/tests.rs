@@ -44,6 +44,37 @@ fn a_renewal_that_shows_the_same_moves_nothing() {
 }
 
 #[test]
+fn a_part_that_renames_its_claim_keeps_its_place_in_the_contest_for_the_address() {
+    let mut index = loaded();
+    let address = "10.0.0.1/32";
+    let rival = part("t", 2, vec![claim("m", "domain", address)]);
+    index.apply(Change::PutPart(Arc::new(rival)));
+    // To a smaller name and to a larger one: the slots are settled by name.
+    for name in ["n", "a", "z"] {
+        let renamed = part("s", 1, vec![claim(name, "domain", address)]);
+        index.apply(Change::PutPart(Arc::new(renamed)));
+        let view = index.view();
+        let shown = view.resources.iter().filter(|o| o.key().kind == "RemoteAddressClaim");
+        let names: Vec<_> = shown.map(|o| o.key().name.as_str()).collect();
+        assert_eq!(names, [name], "s has observed it for longer");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_serves_what_ends_later_and_ends_it_in_time() {
+    let mut index = loaded();
+    let part = part("s", 1, vec![overlay("x")]);
+    let ends = part.expires_at;
+    index.expire(at(50_000));
+    assert!(!index.apply(Change::PutPart(Arc::new(part))), "it is over by that clock");
+    assert!(index.set_back(at(100)));
+    assert_eq!(index.next_expiry(), Some(ends));
+    assert!(!index.set_back(at(90)), "told twice, nothing changes");
+    assert!(index.expire(ends));
+    assert_eq!(index.next_expiry(), None);
+}
+
+#[test]
 fn a_file_that_is_renamed_without_changing_the_order_moves_nothing() {
     let mut index = loaded();
     for (line, resource) in [(1, domain("domain", "10.0.0.0/24")), (2, overlay("peer"))] {
