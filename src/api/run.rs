@@ -67,14 +67,25 @@ pub struct Work {
     pub fact: FactId,
     /// The uid that the rest speaks of; another one makes it void.
     pub subscription_uid: String,
-    /// The number that makes the next run's key; raised by a renewal, a rerun, a collection.
+    /// The least number that the next run's key may have; a rerun raises it above the last success.
     pub renewal: u64,
     /// The run under way, or the one that a crash interrupted.
     pub intent: Option<Intent>,
-    /// The key that last succeeded.
-    pub succeeded: Option<String>,
+    /// The run that last succeeded.
+    pub succeeded: Option<Success>,
     /// Failures since the last success, by the key that failed.
     pub failing: Option<Failing>,
+}
+
+/// The run that last succeeded. What makes the next run necessary (a renewal, another effect, a
+/// rerun) gives it the next number, so that no key that succeeded ever comes again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Success {
+    /// The run key.
+    pub run_key: String,
+    /// The renewal number in the key.
+    pub renewal: u64,
 }
 
 /// The durable intent to run.
@@ -175,5 +186,10 @@ impl Work {
             succeeded: None,
             failing: None,
         }
+    }
+
+    /// The renewal number of the next run.
+    pub fn next_renewal(&self) -> u64 {
+        self.succeeded.as_ref().map_or(self.renewal, |last| self.renewal.max(last.renewal + 1))
     }
 }

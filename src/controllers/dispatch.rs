@@ -18,6 +18,10 @@ use crate::api::run::Cohort;
 /// Without a batch window a debounce waits this long at most.
 pub const MAX_DEBOUNCE: Duration = Duration::from_secs(60);
 
+/// What is retried together becomes due at the same moment, but is planned one by one: the first
+/// waits this long for the others.
+pub const GATHER: Duration = Duration::from_millis(20);
+
 /// One due run of one subscription for one fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -66,6 +70,9 @@ struct Queue {
     collecting: VecDeque<FactId>,
     /// When the first of the collecting items came, and the last.
     collected: Option<(Instant, Instant)>,
+    /// Items of failed batches, which are retried with the others of theirs.
+    gathering: VecDeque<FactId>,
+    gathered_at: Option<Instant>,
     ready: VecDeque<FactId>,
     busy: HashSet<Arc<str>>,
 }
@@ -73,7 +80,14 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     item: Item,
-    collecting: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Collecting,
+    Gathering,
+    Ready,
 }
 
 /// All due runs.
@@ -107,6 +121,21 @@ impl Dispatch {
         queue.windows = windows;
         queue.put(item, now);
         true
+    }
+
+    /// Items of a batch that did not come to its end are due as before; they have waited already.
+    pub fn put_back(
+        &mut self,
+        subscription: &Arc<str>,
+        plugin: &Arc<str>,
+        items: Vec<Item>,
+        now: Instant,
+    ) {
+        let windows = self.queues.get(subscription).map(|queue| queue.windows).unwrap_or_default();
+        for mut item in items {
+            item.due.retry = true;
+            self.want(subscription, plugin, windows, item, now);
+        }
     }
 
     /// A run is no longer due.
@@ -144,8 +173,9 @@ impl Dispatch {
         wait.map_or(Pick::Idle, Pick::Wait)
     }
 
-    /// A batch has ended, however it did.
-    pub fn finish(&mut self, subscription: &Arc<str>, items: &[Item]) {
+    /// A batch has ended, however it did. Returns the plugin that should look for what waited for
+    /// its subjects: the subscription's, which may be another one by now.
+    pub fn finish(&mut self, subscription: &Arc<str>, items: &[Item]) -> Option<Arc<str>> {
         for item in items {
             let fact = item.fact;
             self.running.remove(&SubFact { subscription: Arc::clone(subscription), fact });
@@ -156,6 +186,7 @@ impl Dispatch {
             }
         }
         self.tidy(subscription);
+        self.queues.get(subscription).map(|queue| Arc::clone(&queue.plugin))
     }
 
     /// Marks a slot as running or not.
@@ -211,30 +242,63 @@ impl Queue {
         let fact = item.fact;
         let windowed = !self.windows.debounce.is_zero() || !self.windows.batch_window.is_zero();
         // A retry, or a half of a failed batch, has waited in its backoff already.
-        let collect = windowed && !item.due.retry;
+        let stage = match (item.due.retry, &item.cohort) {
+            (true, Some(_)) => Stage::Gathering,
+            (false, _) if windowed => Stage::Collecting,
+            _ => Stage::Ready,
+        };
         match self.items.get_mut(&fact) {
             // Asked again for the same run: a replan is not news, and must not restart a window.
             Some(old) if old.item.due.run_key == item.due.run_key => return old.item = item,
             Some(old) => {
                 old.item = item;
-                if !old.collecting {
+                if old.stage != Stage::Collecting {
                     return;
                 }
             }
             None => {
-                self.items.insert(fact, Waiting { item, collecting: collect });
-                if !collect {
-                    return self.ready.push_back(fact);
+                self.items.insert(fact, Waiting { item, stage });
+                match stage {
+                    Stage::Ready => return self.ready.push_back(fact),
+                    Stage::Gathering => {
+                        self.gathered_at.get_or_insert(now + GATHER);
+                        return self.gathering.push_back(fact);
+                    }
+                    Stage::Collecting => self.collecting.push_back(fact),
                 }
-                self.collecting.push_back(fact);
             }
         }
         let first = self.collected.map_or(now, |(first, _)| first);
         self.collected = Some((first, now));
     }
 
-    /// Moves what was collected to the ready ones when its time has come; else says when that is.
+    /// Moves what has waited to the ready ones when its time has come; else says when that is.
     fn release(&mut self, now: Instant) -> Option<Instant> {
+        let waits = [self.release_gathered(now), self.release_collected(now)];
+        waits.into_iter().flatten().min()
+    }
+
+    fn release_gathered(&mut self, now: Instant) -> Option<Instant> {
+        let at = self.gathered_at?;
+        if now < at {
+            return Some(at);
+        }
+        let gathered = std::mem::take(&mut self.gathering);
+        self.make_ready(gathered);
+        self.gathered_at = None;
+        None
+    }
+
+    fn make_ready(&mut self, facts: VecDeque<FactId>) {
+        for fact in facts {
+            if let Some(waiting) = self.items.get_mut(&fact) {
+                waiting.stage = Stage::Ready;
+                self.ready.push_back(fact);
+            }
+        }
+    }
+
+    fn release_collected(&mut self, now: Instant) -> Option<Instant> {
         let (first, last) = self.collected?;
         let Windows { debounce, batch_window } = self.windows;
         let at = match (debounce.is_zero(), batch_window.is_zero()) {
@@ -245,12 +309,8 @@ impl Queue {
         if now < at {
             return Some(at);
         }
-        for fact in self.collecting.drain(..) {
-            if let Some(waiting) = self.items.get_mut(&fact) {
-                waiting.collecting = false;
-                self.ready.push_back(fact);
-            }
-        }
+        let collected = std::mem::take(&mut self.collecting);
+        self.make_ready(collected);
         self.collected = None;
         None
     }

@@ -12,9 +12,13 @@ pub use self::listing::{Listing, RowChange, StoreSource};
 use super::Shared;
 use super::runner::PluginSlot;
 use super::world::{SubFact, World};
+use crate::api::Time;
 use crate::api::object::ObjectKey;
 use crate::render;
 use crate::runtime::{Sink, Trigger, TriggerSender};
+
+/// Node time is never so far apart between two who ask for it at once.
+const CLOCK_SET_BACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 /// The triggers of all controllers that follow the store.
 #[derive(Debug, Clone)]
@@ -56,7 +60,7 @@ impl Follower {
         {
             let mut effective = self.shared.effective();
             let mut world = self.shared.world_mut();
-            effective.expire(now);
+            keep_time(&mut effective, now);
             for change in changes {
                 show(&mut effective, &change);
                 concerned.take_in(&mut world, change);
@@ -71,6 +75,16 @@ impl Follower {
         self.triggers.slots.extend(slots, Trigger::Spec);
         self.triggers.history.extend(concerned.groups, Trigger::Related);
         self.triggers.conditions.extend(concerned.objects, Trigger::Related);
+    }
+}
+
+/// Tells the effective config the time. Readers tell it too, so only what is more than a reader
+/// ahead of us is a clock that was set back.
+pub(super) fn keep_time(effective: &mut render::Index, now: Time) {
+    if effective.now().duration_since(now) > CLOCK_SET_BACK {
+        effective.set_back(now);
+    } else {
+        effective.expire(now);
     }
 }
 
@@ -114,14 +128,17 @@ impl Concerned {
                     world.set_fact(id, &group, Some(Arc::clone(&fact)));
                     self.plans.extend(world.concerned(&fact));
                     self.groups.insert(group.into());
+                    world.let_go(&id);
                 }
             }
             RowChange::Part(key, part) => {
                 world.set_part(&key, part);
+                world.let_go(&key.fact);
                 self.plans.insert(key);
             }
             RowChange::Work(key, work) => {
                 world.set_work(&key, work);
+                world.let_go(&key.fact);
                 self.plans.insert(key);
             }
             RowChange::Event { group, seq, kept } => {
@@ -195,12 +212,7 @@ impl Sink<StoreSource> for Follower {
         };
         self.take_in(changes);
         // Work that was known and is the same needs a look as well: time has passed.
-        let plans: Vec<SubFact> = {
-            let world = self.shared.world();
-            let names: Vec<Arc<str>> =
-                world.objects.subscriptions().map(|(name, _)| Arc::clone(name)).collect();
-            names.iter().flat_map(|name| world.of_subscription(name)).collect()
-        };
+        let plans = self.shared.world().all_pairs();
         self.triggers.plans.extend(plans, Trigger::Related);
     }
 

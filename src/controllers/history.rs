@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Shared;
+use super::planner::record_end;
 use super::world::World;
 use crate::api::Time;
 use crate::api::fact::{FactId, add};
@@ -205,23 +206,28 @@ impl Historian {
         Ok(())
     }
 
-    /// Lets go of facts that have ended and that nobody deals with. Their rows stay until their
-    /// events are pruned; those that the walk has passed are pruned now.
-    fn let_go(&self, group: &str, max_age: Duration, now: Time) {
-        let mut world = self.shared.world_mut();
-        let ended: Vec<FactId> = world
-            .facts
-            .ended(group, now)
-            .map(|(_, id)| id)
-            .filter(|id| world.dealt_with(id).next().is_none())
-            .filter(|id| !retracts(&world, id, max_age, now))
-            .take(SLICE)
-            .collect();
-        for id in ended {
-            if let Some(fact) = world.facts.remove(&id, max_age) {
-                world.history.superseded(group, fact.seq);
-            }
+    /// Puts the ends that have passed on record, so that no clock revives what ended. Returns
+    /// whether there may be more.
+    async fn record_ends(
+        &self,
+        group: &str,
+        max_age: Duration,
+        now: Time,
+    ) -> Result<bool, HistoryError> {
+        let ended: Vec<(FactId, u64, Time)> = {
+            let world = self.shared.world();
+            let ids = world.facts.ended(group, now).take(SLICE);
+            let facts = ids.filter_map(|(_, id)| world.facts.get(&id));
+            facts.map(|fact| (fact.id, fact.seq, fact.end(max_age))).collect()
+        };
+        let more = ended.len() == SLICE;
+        if !ended.is_empty() {
+            let recorded = self.shared.store.write(move |txn| {
+                ended.iter().try_for_each(|(id, seq, end)| record_end(txn, id, *seq, *end))
+            });
+            recorded.await?;
         }
+        Ok(more)
     }
 }
 
@@ -261,7 +267,7 @@ impl Reconciler for Historian {
         };
         let max_age = retention.max_age.get();
         let mut walk = self.walk(group).await?;
-        self.let_go(group, max_age, now);
+        let more_ends = self.record_ends(group, max_age, now).await?;
         let slice = self.slice(group, &walk, &retention, now)?;
         walk.cursor = slice.cursor;
         if !slice.prune.is_empty() {
@@ -271,14 +277,14 @@ impl Reconciler for Historian {
         self.forget_ids(group, &mut walk, now).await?;
         let next_id = walk.ids.first_key_value().map(|((until, _), ())| *until);
         self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(group), walk);
-        if slice.more {
+        if slice.more || more_ends {
             return Ok(Action::RequeueAfter(Duration::from_millis(1)));
         }
         let next_end = self.shared.world().facts.next_end(group, now);
         let due = [slice.due, next_id, next_end].into_iter().flatten().min();
         Ok(due.map_or(Action::AwaitChange, |due| {
             let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
-            Action::RequeueAfter(wait + Duration::from_millis(1))
+            Action::RequeueAfter(wait)
         }))
     }
 

@@ -8,20 +8,23 @@
 //!    the part and whether a run is due.
 //! 3. [`dispatch`] decides which due runs go together, and when.
 //! 4. [`runner`] reconciles one slot of a plugin: intent, [`request`], process, [`verdict`],
-//!    [`outcome`]. What it wrote comes back through step 1.
+//!    [`outcome`]. What it wrote comes back through step 1. [`operate`] is what an operator may
+//!    change of it by hand.
 //! 5. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
-//!    is true of it.
+//!    is true of it; [`steps`] has all of it looked at again when the clock leaps.
 
 pub mod dispatch;
 pub mod follow;
 pub mod history;
 pub mod matcher;
+pub mod operate;
 pub mod outcome;
 pub mod plan;
 pub mod planner;
 pub mod request;
 pub mod runner;
 pub mod status;
+pub mod steps;
 pub mod verdict;
 pub mod world;
 

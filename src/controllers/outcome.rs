@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::Shared;
-use super::plan::{PartStep, expires_at};
+use super::plan::expires_at;
 use super::planner::plan_now;
 use super::request::Subject;
 use super::runner::RunError;
@@ -20,7 +20,7 @@ use crate::api::Time;
 use crate::api::fact::add;
 use crate::api::kinds::federation::Retry;
 use crate::api::part::Part;
-use crate::api::run::{Cohort, Failing, RunRecord, Work};
+use crate::api::run::{Cohort, Failing, RunRecord, Success, Work};
 use crate::plugin::Outcome;
 use crate::runtime::{Backoff, Jitter};
 use crate::store::{Scan, Store, StoreError, Txn};
@@ -154,12 +154,7 @@ fn items(
     let world_end = |subject: &Subject| {
         let key =
             SubFact { subscription: Arc::clone(&ended.subscription), fact: subject.item.fact };
-        let (plan, _, fact) = plan_now(shared, &key);
-        let world = shared.world();
-        // Wanted is what the plan would not retire: then it asks for a run or keeps the part.
-        let wanted =
-            plan.run.is_some() || matches!(plan.part, PartStep::Put(ref p) if p.retiring.is_none());
-        fact.filter(|_| wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
+        plan_now(shared, &key).0.wanted
     };
     ended
         .subjects
@@ -194,17 +189,16 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
         .get::<Work>(&row)?
         .filter(|work| work.subscription_uid == uid)
         .unwrap_or_else(|| Work::new(name, row.1, uid));
-    work.renewal = work.renewal.max(due.renewal);
     work.intent = None;
     match &item.share {
         Ok(content) => {
-            // Without a wanted fact there is nothing to serve, and nothing succeeded that would
-            // have to be remembered: if the fact comes back, it runs again.
+            // Without a wanted fact there is nothing to serve. The success is remembered all the
+            // same: if the fact comes back, it runs under another key.
             let old: Option<Part> = txn.get::<Part>(&row)?;
             if let Some(part) = item.end.and_then(|end| part(context, item, content, end, old)) {
                 txn.put(&part)?;
-                work.succeeded = Some(due.run_key);
             }
+            work.succeeded = Some(Success { run_key: due.run_key, renewal: due.renewal });
             work.failing = None;
         }
         Err(fault) => {
@@ -277,7 +271,8 @@ fn failing(
             let attempts = attempts + 1;
             (attempts, Cohort { run, place }, backoff(retry, attempts, &run_key))
         }
-        Blame::Batch => (attempts, Cohort { run, place: 0 }, backoff(retry, 1, &run_key)),
+        // One pause for all of them: they are retried whole.
+        Blame::Batch => (attempts, Cohort { run, place: 0 }, backoff(retry, 1, &run.to_string())),
         Blame::Half { place } => (attempts, Cohort { run, place }, Duration::ZERO),
     };
     Failing {
@@ -296,11 +291,11 @@ fn failing(
     }
 }
 
-/// The pause after an attempt. The jitter is drawn from the run key, so that items which failed
-/// together spread, and a replay of the same history gives the same pauses.
-fn backoff(retry: &Retry, attempts: u32, run_key: &str) -> Duration {
+/// The pause after an attempt. The jitter is drawn from what failed, so that items which failed
+/// alone spread, and a replay of the same history gives the same pauses.
+fn backoff(retry: &Retry, attempts: u32, failed: &str) -> Duration {
     let backoff = Backoff::new(retry.backoff.get(), retry.max_backoff.get());
-    let seed = Sha256::digest(run_key.as_bytes());
+    let seed = Sha256::digest(failed.as_bytes());
     let seed = u64::from_be_bytes(seed[..8].try_into().expect("a digest has 32 bytes"));
     let mut jitter = Jitter::seeded(seed.wrapping_add(u64::from(attempts)));
     backoff.delay(u16::try_from(attempts).unwrap_or(u16::MAX), &mut jitter)

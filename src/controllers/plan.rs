@@ -51,6 +51,8 @@ pub struct Observed<'a> {
     pub fact: &'a Fact,
     /// When it ends.
     pub end: Time,
+    /// Its end was seen to pass, whatever the clock says now.
+    pub ended: bool,
     /// Whether the subscription matches it.
     pub matches: bool,
     /// When it was retracted for the subscription.
@@ -66,8 +68,14 @@ pub struct Plan {
     pub forget_work: bool,
     /// The run that is due.
     pub run: Option<Due>,
+    /// When the fact of a part that is wanted ends.
+    pub wanted: Option<Time>,
+    /// The end of the fact, if that is what took its reason from the part.
+    pub ended: Option<Time>,
     /// When to ask again if nothing happens.
     pub wake: Option<Time>,
+    /// A failed run waits for this moment: there is work at hand until then.
+    pub backing_off: Option<Time>,
     /// Whether the last run under the present key was given up.
     pub dead: bool,
 }
@@ -98,7 +106,16 @@ pub struct Due {
 
 impl Plan {
     fn nothing() -> Self {
-        Self { part: PartStep::Keep, forget_work: false, run: None, wake: None, dead: false }
+        Self {
+            part: PartStep::Keep,
+            forget_work: false,
+            run: None,
+            wanted: None,
+            ended: None,
+            wake: None,
+            backing_off: None,
+            dead: false,
+        }
     }
 }
 
@@ -131,11 +148,13 @@ fn desire<'a>(inputs: &Inputs<'a>) -> Desire<'a> {
     if !observed.matches {
         return gone(RetireReason::NoLongerMatches, now);
     }
-    // Whichever came first took the reason away.
+    // Whichever came first took the reason away. A retraction counts when it is known, also one by
+    // an observer whose clock is ahead.
     match observed.retracted_at {
-        Some(at) if at <= observed.end && at <= now => gone(RetireReason::FactRetracted, at),
-        _ if observed.end <= now => gone(RetireReason::FactExpired, observed.end),
-        _ => Desire::Wanted { subscription, observed, effect },
+        Some(at) if at <= observed.end => gone(RetireReason::FactRetracted, at),
+        _ if observed.end <= now || observed.ended => gone(RetireReason::FactExpired, observed.end),
+        Some(at) => gone(RetireReason::FactRetracted, at),
+        None => Desire::Wanted { subscription, observed, effect },
     }
 }
 
@@ -147,6 +166,9 @@ fn retire(inputs: &Inputs<'_>, reason: RetireReason, since: Time) -> Plan {
         inputs.fact.is_none() || inputs.subscription.is_none_or(|s| s.uid != work.subscription_uid)
     });
     let Some(part) = inputs.part else { return plan };
+    if reason == RetireReason::FactExpired {
+        plan.ended = inputs.fact.map(|fact| fact.end);
+    }
     let (expires_at, retiring) = match &part.retiring {
         Some(_) => (part.expires_at, true),
         None => (add(since, part.grace), false),
@@ -172,7 +194,7 @@ fn keep(
 ) -> Plan {
     let (now, fact) = (inputs.now, observed.fact);
     let grace = subscription.spec.retire.grace.get();
-    let mut plan = Plan::nothing();
+    let mut plan = Plan { wanted: Some(observed.end), ..Plan::nothing() };
     let mut wakes = vec![observed.end];
     // The part as it should be written, without a run.
     let part = inputs.part.map(|part| tended(part, fact, observed.end, grace));
@@ -186,11 +208,7 @@ fn keep(
         wakes.push(part.expires_at);
     }
     let work = inputs.work.filter(|work| work.subscription_uid == subscription.uid);
-    let key_of =
-        |renewal| run_key(subscription.uid, &fact.event.group, &fact.event.id, effect, renewal);
-    let mut renewal = work.map_or(0, |work| work.renewal);
-    let mut key = key_of(renewal);
-    if work.is_some_and(|work| work.succeeded.as_ref() == Some(&key)) {
+    if work.is_some_and(|work| is_current(work, subscription.uid, fact, effect)) {
         match part.as_ref().map(|part| renew_at(part, observed.end)) {
             // It is there and nothing renews it: its fact's end is what caps it.
             Some(None) => return plan.waking(&wakes, now),
@@ -198,13 +216,12 @@ fn keep(
                 wakes.push(at);
                 return plan.waking(&wakes, now);
             }
-            // Its lifetime runs out, or it went: the same run must have another key.
-            Some(Some(_)) | None => {
-                renewal += 1;
-                key = key_of(renewal);
-            }
+            // Its lifetime runs out, or it went.
+            Some(Some(_)) | None => {}
         }
     }
+    let renewal = work.map_or(0, Work::next_renewal);
+    let key = run_key(subscription.uid, &fact.event.group, &fact.event.id, effect, renewal);
     let failing = work.and_then(|work| work.failing.as_ref()).filter(|f| f.run_key == key);
     if let Some(failing) = failing {
         let same_file = failing.executable.as_deref() == inputs.executable;
@@ -212,7 +229,9 @@ fn keep(
             plan.dead = true;
             return plan.waking(&wakes, now);
         }
-        if !failing.dead && failing.not_before > now {
+        // A pause that began later than now was measured by a clock that was set back since.
+        if !failing.dead && failing.not_before > now && failing.last_at <= now {
+            plan.backing_off = Some(failing.not_before).filter(|_| !subscription.spec.suspend);
             wakes.push(failing.not_before);
             return plan.waking(&wakes, now);
         }
@@ -222,6 +241,15 @@ fn keep(
         plan.run = Some(Due { run_key: key, renewal, event_id, retry: failing.is_some() });
     }
     plan.waking(&wakes, now)
+}
+
+/// Whether what last succeeded is what would run now, and nobody asked for another run.
+fn is_current(work: &Work, uid: &str, fact: &Fact, effect: &str) -> bool {
+    work.succeeded.as_ref().is_some_and(|last| {
+        let (group, event) = (&fact.event.group, &fact.event.id);
+        work.renewal <= last.renewal
+            && last.run_key == run_key(uid, group, event, effect, last.renewal)
+    })
 }
 
 impl Plan {

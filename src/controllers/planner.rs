@@ -14,10 +14,12 @@ use super::plan::{Inputs, Observed, PartStep, Plan, Subscribed, plan};
 use super::runner::PluginSlot;
 use super::world::{Fact, SubFact, Subscription, World};
 use crate::api::Time;
+use crate::api::fact::FactId;
 use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
-use crate::store::{StoreError, WriteError};
+use crate::store::tables::FactRow;
+use crate::store::{StoreError, Txn, WriteError};
 
 /// Reconciles (subscription, fact) pairs.
 pub struct Planner {
@@ -61,6 +63,7 @@ impl Planner {
         let (part, work) = (looked.part.clone(), looked.work.clone());
         let step = looked.plan.part.clone();
         let forget = looked.plan.forget_work;
+        let ended = looked.plan.ended.zip(looked.fact.as_ref().map(|fact| fact.seq));
         let wrote = self.shared.store.write(move |txn| {
             if txn.get::<Part>(&row)?.as_ref() != part.as_deref()
                 || txn.get::<Work>(&row)?.as_ref() != work.as_deref()
@@ -74,6 +77,10 @@ impl Planner {
             }
             if forget {
                 txn.delete::<Work>(&row)?;
+            }
+            // In one transaction: once the part retires, no clock brings the fact back.
+            if let Some((end, seq)) = ended {
+                record_end(txn, &row.1, seq, end)?;
             }
             Ok(())
         });
@@ -112,6 +119,21 @@ impl Planner {
     }
 }
 
+/// Puts it on record that the observation `seq` of a fact was seen to end.
+pub(super) fn record_end(
+    txn: &mut Txn<'_>,
+    fact: &FactId,
+    seq: u64,
+    end: Time,
+) -> Result<(), StoreError> {
+    match txn.get::<FactRow>(fact)? {
+        Some(row) if row.seq == seq && row.ended.is_none_or(|seen| seen < end) => {
+            txn.put(&FactRow { ended: Some(end), ..row })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Plans for `key` from what the world holds.
 fn look(
     world: &World,
@@ -137,6 +159,7 @@ fn look(
         fact: fact.as_ref().map(|fact| Observed {
             fact,
             end: fact.end(world.objects.max_age(&fact.event.group)),
+            ended: fact.is_ended(world.objects.max_age(&fact.event.group)),
             matches: world
                 .objects
                 .matcher
@@ -170,6 +193,17 @@ fn subject_of(fact: &Fact) -> Arc<str> {
     }
 }
 
+/// When to plan again.
+fn wait(plan: &Plan, now: Time) -> Action {
+    let Some(wake) = plan.wake else { return Action::AwaitChange };
+    // Timers round up. Should node time lag behind them, the next look waits for the rest.
+    let wait = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
+    match plan.backing_off {
+        Some(_) => Action::HoldFor(wait),
+        None => Action::RequeueAfter(wait),
+    }
+}
+
 impl Reconciler for Planner {
     type Key = SubFact;
     type Error = PlanError;
@@ -181,11 +215,7 @@ impl Reconciler for Planner {
             self.write(key, &looked).await?;
         }
         self.dispatch(key, &looked);
-        Ok(plan.wake.map_or(Action::AwaitChange, |wake| {
-            let wait = Duration::try_from(wake.duration_since(looked.now)).unwrap_or_default();
-            // Never before the moment itself: node time has a finer grain than timers.
-            Action::RequeueAfter(wait + Duration::from_millis(1))
-        }))
+        Ok(wait(plan, looked.now))
     }
 
     fn classify(&self, _: &PlanError) -> Failure {

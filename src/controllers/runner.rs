@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::dispatch::{Item, Pick, Windows};
+use super::dispatch::{Item, Pick};
 use super::outcome::{Ended, record};
 use super::plan::Due;
 use super::planner::plan_now;
@@ -193,11 +193,11 @@ impl Runner {
                 let due: &Due = &subject.item.due;
                 let old =
                     txn.get::<Work>(&(name.clone(), fact))?.filter(|w| w.subscription_uid == uid);
-                if old.as_ref().is_some_and(|w| w.succeeded.as_ref() == Some(&due.run_key)) {
+                let mut work = old.unwrap_or_else(|| Work::new(&name, fact, &uid));
+                // It succeeded meanwhile, or an operator asked for another run.
+                if due.renewal < work.next_renewal() {
                     continue;
                 }
-                let mut work = old.unwrap_or_else(|| Work::new(&name, fact, &uid));
-                work.renewal = due.renewal;
                 if work.intent.as_ref().is_none_or(|intent| intent.run_key != due.run_key) {
                     work.intent = Some(Intent { run_key: due.run_key.clone(), at: now });
                 }
@@ -327,15 +327,15 @@ struct Taken<'a> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         let mut dispatch = self.runner.shared.dispatch();
-        dispatch.finish(&self.subscription, &self.items);
+        let next = dispatch.finish(&self.subscription, &self.items);
+        if let Some(plugin) = next.filter(|plugin| plugin != self.plugin) {
+            self.runner.slots.related(PluginSlot { plugin, slot: 0 });
+        }
         if self.completed {
             return;
         }
-        for mut item in self.items.drain(..) {
-            item.due.retry = true;
-            let windows = Windows::default();
-            dispatch.want(&self.subscription, self.plugin, windows, item, Instant::now());
-        }
+        let items = std::mem::take(&mut self.items);
+        dispatch.put_back(&self.subscription, self.plugin, items, Instant::now());
     }
 }
 
@@ -365,6 +365,8 @@ impl Reconciler for Runner {
         };
         let concurrency = plugin.spec.concurrency;
         if key.slot >= concurrency {
+            // What waited for a subject that ran here until now is left to the slots there are.
+            self.slots.related(PluginSlot { plugin: Arc::clone(&key.plugin), slot: 0 });
             return Ok(Action::AwaitChange);
         }
         let generation = plugin.accepted.generation;

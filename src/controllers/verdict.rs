@@ -93,6 +93,13 @@ pub fn judge(
     }
     let observed_at = status.observed_at.unwrap_or(started).clamp(started, ended.max(started));
     let expires_at = add(observed_at, ttl);
+    if expires_at <= ended {
+        let message = format!(
+            "status.ttl: {ttl:?} after {observed_at} was over when the run ended; give a longer ttl \
+             or a later observedAt"
+        );
+        return Err(Fault::new("Expired", message));
+    }
     let mut shares: Vec<Share> = subjects.iter().map(|_| Share::default()).collect();
     let places: BTreeMap<&str, usize> =
         subjects.iter().enumerate().map(|(at, s)| (s.fact.event.id.as_str(), at)).collect();

@@ -208,6 +208,27 @@ impl World {
         found
     }
 
+    /// Lets go of a fact whose end is on record, that nobody deals with and that retracts nothing.
+    /// Its row stays until its event is pruned.
+    pub fn let_go(&mut self, id: &FactId) {
+        let Some(fact) = self.facts.get(id) else { return };
+        let (group, seq) = (fact.event.group.clone(), fact.seq);
+        let max_age = self.objects.max_age(&group);
+        let retracts = self.objects.matcher.retracting(&group, &fact.event.r#type).next().is_some();
+        if retracts || !fact.is_ended(max_age) || self.dealt_with(id).next().is_some() {
+            return;
+        }
+        self.facts.remove(id, max_age);
+        self.history.superseded(&group, seq);
+    }
+
+    /// Every (subscription, fact) there is anything to say about.
+    pub fn all_pairs(&self) -> BTreeSet<SubFact> {
+        let (parts, works) = self.dealt_keys();
+        let matched = self.objects.subscriptions().flat_map(|(name, _)| self.of_subscription(name));
+        matched.chain(parts).chain(works).collect()
+    }
+
     /// Room for new live facts in a group.
     pub fn room(&self, group: &str, now: Time) -> u64 {
         let limit = self.objects.group(group).map_or(0, |g| g.spec.limits.max_live_facts);

@@ -18,6 +18,7 @@ use crate::controllers::history::Historian;
 use crate::controllers::planner::Planner;
 use crate::controllers::runner::{PluginSlot, RunError, Runner};
 use crate::controllers::status::Conditions;
+use crate::controllers::steps;
 use crate::controllers::world::SubFact;
 use crate::controllers::{Identify, Reported};
 use crate::plugin::Spawner;
@@ -109,7 +110,7 @@ impl Node {
         )?);
         let historian = Arc::new(Historian::new(Arc::clone(&shared)));
         let follower = Follower::new(Arc::clone(&shared), triggers.clone());
-        let source = StoreSource::new(store, clock);
+        let source = StoreSource::new(store);
 
         let stop = shutdown.clone();
         group.background("stop-plugins", async move {
@@ -117,6 +118,10 @@ impl Node {
             // A plugin that is stopped was not tried: its run is repeated under the same key.
             cancel.cancel();
             Ok::<_, Infallible>(())
+        });
+        group.background("clock-steps", {
+            let steps = steps::watch(Arc::clone(&shared), triggers.clone(), shutdown.clone());
+            async move { Ok::<_, Infallible>(steps.await) }
         });
         group.critical("reflector", reflector.run(source, follower, shutdown.clone()));
         group.critical("plans", plans.run(planner, shutdown.clone()));

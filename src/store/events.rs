@@ -163,9 +163,7 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
     let observed_at = row.observed_at();
     let end = end_of(observed_at, row.event.expires_at, receipt.max_age);
     let old: Option<FactRow> = txn.get::<FactRow>(&fact)?;
-    let was_live = old
-        .as_ref()
-        .is_some_and(|old| end_of(old.observed_at, old.expires_at, receipt.max_age) > receipt.now);
+    let was_live = old.as_ref().is_some_and(|old| !old.is_over(receipt.max_age, receipt.now));
     let newest = old.as_ref().is_none_or(|old| {
         old.event_id == row.event.id
             || is_newer((observed_at, &row.event.id), (old.observed_at, &old.event_id))
@@ -176,8 +174,8 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
     }
     let mut stretches = old.as_ref().map_or_else(Vec::new, |old| old.stretches.clone());
     melt(&mut stretches, Stretch { from: observed_at, to: end });
-    let new = match old.clone() {
-        Some(old) if !newest => FactRow { stretches, ..old },
+    let new = match &old {
+        Some(old) if !newest => FactRow { stretches, ..old.clone() },
         _ => FactRow {
             fact,
             group: row.event.group.clone(),
@@ -187,6 +185,13 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
             observed_at,
             expires_at: row.event.expires_at,
             stretches,
+            // A refresh of what ended has not begun again unless it ends later.
+            ended: if end <= receipt.now {
+                Some(end)
+            } else {
+                let same = old.as_ref().filter(|old| old.event_id == row.event.id);
+                same.and_then(|old| old.ended)
+            },
         },
     };
     if old.as_ref() != Some(&new) {

@@ -3,6 +3,8 @@
 //! One list, so that no two tables share a prefix and a reader sees at a glance what is kept.
 //! Shapes of runtime objects are `api`'s; only what exists for storage alone is declared here.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{KeyError, KeyReader, KeyWriter, Record, RecordKey, Table};
@@ -10,7 +12,7 @@ use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::condition::Condition;
 use crate::api::event::Event;
-use crate::api::fact::{FactId, Stretch};
+use crate::api::fact::{FactId, Stretch, end_of};
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
 use crate::api::run::{RunRecord, Work};
@@ -162,6 +164,27 @@ pub struct FactRow {
     pub expires_at: Option<Time>,
     /// When the fact was and is live.
     pub stretches: Vec<Stretch>,
+    /// The end of that event's observation that this node has seen pass. A clock that goes back
+    /// does not revive what ended; a later end of the same event does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Time>,
+}
+
+impl FactRow {
+    /// When the fact ends, in a group with this `maxAge`.
+    pub fn end(&self, max_age: Duration) -> Time {
+        end_of(self.observed_at, self.expires_at, max_age)
+    }
+
+    /// Whether it has ended by `now`, or was seen to.
+    pub fn is_over(&self, max_age: Duration, now: Time) -> bool {
+        self.end(max_age) <= now || self.is_ended(max_age)
+    }
+
+    /// Whether it is on record that it ended, whatever the clock says now.
+    pub fn is_ended(&self, max_age: Duration) -> bool {
+        self.ended.is_some_and(|seen| self.end(max_age) <= seen)
+    }
 }
 
 impl Record for FactRow {

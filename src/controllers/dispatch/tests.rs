@@ -46,12 +46,10 @@ fn debounce_waits_for_quiet_exactly_and_the_window_bounds_it() {
     let mut dispatch = Dispatch::default();
     dispatch.want(&sub, &plugin, windows, item(1, "a"), start);
     assert_eq!(dispatch.pick(&plugin, 10, start), Pick::Wait(start + MS(300)));
-    for n in 1..5u8 {
+    for n in 1..4u8 {
         let at = start + MS(u64::from(n) * 250);
         assert!(matches!(dispatch.pick(&plugin, 10, at), Pick::Wait(_)), "{n}");
-        if n < 4 {
-            dispatch.want(&sub, &plugin, windows, item(n + 1, "a"), at);
-        }
+        dispatch.want(&sub, &plugin, windows, item(n + 1, "a"), at);
     }
     assert_eq!(dispatch.pick(&plugin, 10, start + MS(999)), Pick::Wait(start + MS(1000)));
     assert_eq!(batch(dispatch.pick(&plugin, 10, start + MS(1000))), [1, 2, 3, 4]);
@@ -117,9 +115,10 @@ fn halves_of_a_failed_batch_stay_apart() {
         item.cohort = (n < 4).then(|| Cohort { run: 1, place: u32::from(n / 2) });
         dispatch.want(&sub, &plugin, Windows::default(), item, now);
     }
-    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [0, 1]);
-    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [2, 3]);
-    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [4, 5]);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [4, 5], "they were in no batch");
+    let gathered = now + GATHER;
+    assert_eq!(batch(dispatch.pick(&plugin, 10, gathered)), [0, 1]);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, gathered)), [2, 3]);
 }
 
 #[test]
@@ -153,4 +152,53 @@ fn what_is_finished_or_forgotten_leaves_nothing_behind() {
     dispatch.finish(&sub, &[item(1, "a")]);
     assert!(dispatch.is_empty());
     assert!(dispatch.queues.is_empty() && dispatch.turns.is_empty());
+}
+
+#[test]
+fn what_is_retried_together_waits_for_the_others_of_its_batch() {
+    let (sub, plugin) = names();
+    let start = Instant::now();
+    let retried = |n| {
+        let mut item = item(n, "a");
+        item.due.retry = true;
+        item.cohort = Some(Cohort { run: 7, place: 0 });
+        item
+    };
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &plugin, Windows::default(), retried(1), start);
+    assert_eq!(dispatch.pick(&plugin, 10, start), Pick::Wait(start + GATHER));
+    // Asked for again: the waiting does not begin anew.
+    dispatch.want(&sub, &plugin, Windows::default(), retried(1), start + MS(1));
+    dispatch.want(&sub, &plugin, Windows::default(), retried(2), start + MS(1));
+    assert_eq!(batch(dispatch.pick(&plugin, 10, start + GATHER)), [1, 2]);
+}
+
+#[test]
+fn what_is_put_back_leaves_the_windows_of_the_others_alone() {
+    let (sub, plugin) = names();
+    let start = Instant::now();
+    let windows = Windows { debounce: MS(0), batch_window: MS(500) };
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &plugin, windows, item(1, "a"), start);
+    let at = start + MS(500);
+    let Pick::Batch { items, .. } = dispatch.pick(&plugin, 10, at) else { panic!() };
+    dispatch.want(&sub, &plugin, windows, item(2, "a"), at);
+    dispatch.finish(&sub, &items);
+    dispatch.put_back(&sub, &plugin, items, at);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, at)), [1], "it has waited already");
+    assert_eq!(dispatch.pick(&plugin, 10, at), Pick::Wait(at + MS(500)));
+}
+
+#[test]
+fn a_subject_that_was_busy_under_the_old_plugin_is_left_to_the_new_one() {
+    let (sub, old) = names();
+    let new: Arc<str> = "other".into();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &old, Windows::default(), item(1, "a"), now);
+    let Pick::Batch { items, .. } = dispatch.pick(&old, 10, now) else { panic!() };
+    dispatch.want(&sub, &new, Windows::default(), item(1, "b"), now);
+    assert_eq!(dispatch.pick(&new, 10, now), Pick::Idle, "its subject runs");
+    assert_eq!(dispatch.finish(&sub, &items), Some(Arc::clone(&new)));
+    assert_eq!(batch(dispatch.pick(&new, 10, now)), [1]);
 }

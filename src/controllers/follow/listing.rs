@@ -1,11 +1,14 @@
 //! The store as a source: a full listing, and the rows behind each change.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::accepted::Accepted;
-use crate::api::clock::Clock;
-use crate::api::fact::{FactId, end_of};
+use crate::api::fact::FactId;
+use crate::api::kinds::decode::spec_of;
+use crate::api::kinds::federation::{self, Retention};
+use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
 use crate::api::run::Work;
@@ -48,17 +51,68 @@ pub struct Listing {
     works: Vec<Arc<Work>>,
 }
 
+/// Which ended facts the manifests give a say: those within `maxAge` and those that retract. What
+/// had none was let go of, so when the scope widens everything is listed again.
+#[derive(Debug, Default)]
+struct Scope {
+    max_age: HashMap<String, Duration>,
+    /// By subscription: its group and the types that retract in it.
+    retracting: HashMap<String, BTreeSet<(String, String)>>,
+}
+
+impl Scope {
+    fn of<'a>(objects: impl Iterator<Item = &'a Accepted>) -> Self {
+        let mut scope = Self::default();
+        for accepted in objects {
+            scope.set(accepted.key(), Some(accepted));
+        }
+        scope
+    }
+
+    /// Notes an object as it is now. Returns whether an ended fact may have a say that had none.
+    fn set(&mut self, key: &ObjectKey, accepted: Option<&Accepted>) -> bool {
+        if key.api_version != federation::API_VERSION {
+            return false;
+        }
+        let spec = accepted.filter(|a| a.typed).and_then(|a| spec_of(&a.resource).ok());
+        match (key.kind.as_str(), spec) {
+            ("EventGroup", spec) => {
+                let default = Retention::default().max_age.get();
+                let age = match spec {
+                    Some(Spec::EventGroup(group)) => group.retention.max_age.get(),
+                    _ => default,
+                };
+                age > self.max_age.insert(key.name.clone(), age).unwrap_or(default)
+            }
+            ("EventSubscription", Some(Spec::EventSubscription(spec))) => {
+                let group = &spec.group_ref;
+                let retract = spec.r#match.retract_types.iter();
+                let new: BTreeSet<_> = retract.map(|t| (group.clone(), t.clone())).collect();
+                let known = |entry| self.retracting.values().any(|own| own.contains(entry));
+                let wider = new.iter().any(|entry| !known(entry));
+                self.retracting.insert(key.name.clone(), new);
+                wider
+            }
+            ("EventSubscription", _) => {
+                self.retracting.remove(&key.name);
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Lists and follows a [`Store`].
 pub struct StoreSource {
     store: Store,
-    clock: Arc<dyn Clock>,
     watch: Option<Watch>,
+    scope: Scope,
 }
 
 impl StoreSource {
     /// A source over `store`.
-    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, watch: None }
+    pub fn new(store: Store) -> Self {
+        Self { store, watch: None, scope: Scope::default() }
     }
 
     fn read(&self, change: &Change) -> Result<Option<RowChange>, StoreError> {
@@ -106,8 +160,9 @@ fn fact(store: &Store, row: Option<FactRow>) -> Result<Option<Arc<Fact>>, StoreE
     Ok(event.map(|event| Arc::new(Fact::new(row, event))))
 }
 
-/// Reads all that matters now. Facts that have ended are left out, except those that retract.
-fn list(store: &Store, clock: &dyn Clock) -> Result<Listing, StoreError> {
+/// Reads all that matters now. Facts whose end is on record are left out, except those that
+/// somebody deals with and those that retract.
+fn list(store: &Store) -> Result<Listing, StoreError> {
     let mut listing = Listing::default();
     let mut world = World::default();
     let mut retracting: HashSet<(String, String)> = HashSet::new();
@@ -132,11 +187,11 @@ fn list(store: &Store, clock: &dyn Clock) -> Result<Listing, StoreError> {
         dealt.insert(work.fact);
         listing.works.push(work);
     }
-    let now = clock.now();
     for row in store.scan::<FactRow>(&Scan::all()) {
         let row = row?;
         let max_age = world.objects.max_age(&row.group);
-        let live = end_of(row.observed_at, row.expires_at, max_age) > now;
+        // What ended while nobody looked has yet to be put on record.
+        let live = !row.is_ended(max_age);
         if live
             || dealt.contains(&row.fact)
             || retracting.contains(&(row.group.clone(), row.event_type.clone()))
@@ -158,12 +213,7 @@ impl Listing {
             changes.push(RowChange::Object(accepted.key().clone(), Some(accepted)));
         }
         changes.extend(gone.into_keys().map(|key| RowChange::Object(key, None)));
-        let mut gone: HashSet<FactId> = world.facts.iter().map(|fact| fact.id).collect();
-        for fact in self.facts {
-            gone.remove(&fact.id);
-            changes.push(RowChange::Fact(fact.id, Some(fact)));
-        }
-        changes.extend(gone.into_iter().map(|id| RowChange::Fact(id, None)));
+        // Dealings before facts: a fact that ended is let go of if nobody deals with it.
         let (mut parts, mut works) = world.dealt_keys();
         for part in self.parts {
             let key = SubFact { subscription: part.subscription.as_str().into(), fact: part.fact };
@@ -177,6 +227,12 @@ impl Listing {
             changes.push(RowChange::Work(key, Some(work)));
         }
         changes.extend(works.into_iter().map(|key| RowChange::Work(key, None)));
+        let mut gone: HashSet<FactId> = world.facts.iter().map(|fact| fact.id).collect();
+        for fact in self.facts {
+            gone.remove(&fact.id);
+            changes.push(RowChange::Fact(fact.id, Some(fact)));
+        }
+        changes.extend(gone.into_iter().map(|id| RowChange::Fact(id, None)));
         changes
     }
 }
@@ -188,10 +244,11 @@ impl Source for StoreSource {
 
     async fn list(&mut self) -> Result<(Listing, u64), StoreError> {
         let head = self.store.head();
-        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
-        let listing = tokio::task::spawn_blocking(move || list(&store, &*clock)).await;
+        let store = self.store.clone();
+        let listing = tokio::task::spawn_blocking(move || list(&store)).await;
         let mut listing = listing.map_err(|error| StoreError::Failed(error.to_string()))??;
         listing.newest_event = last_seq_of(head);
+        self.scope = Scope::of(listing.objects.iter().map(Arc::as_ref));
         Ok((listing, head))
     }
 
@@ -210,7 +267,13 @@ impl Source for StoreSource {
                         changes.extend(self.read(change)?);
                     }
                 }
-                Ok(Step::Changes { changes, revision: upto })
+                let mut wider = false;
+                for change in &changes {
+                    if let RowChange::Object(key, accepted) = change {
+                        wider |= self.scope.set(key, accepted.as_deref());
+                    }
+                }
+                Ok(if wider { Step::Lagged } else { Step::Changes { changes, revision: upto } })
             }
             Changes::Lagged { .. } => Ok(Step::Lagged),
             Changes::Closed => Err(StoreError::Closed),

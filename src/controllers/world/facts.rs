@@ -27,6 +27,8 @@ pub struct Fact {
     pub observed_at: Time,
     /// When it has been live.
     pub stretches: Vec<Stretch>,
+    /// The end of its newest event that this node has seen pass.
+    pub ended: Option<Time>,
 }
 
 impl Fact {
@@ -38,12 +40,18 @@ impl Fact {
             seq: row.seq,
             event: event.event,
             stretches: row.stretches,
+            ended: row.ended,
         }
     }
 
     /// When it stops being live.
     pub fn end(&self, max_age: Duration) -> Time {
         end_of(self.observed_at, self.event.expires_at, max_age)
+    }
+
+    /// Whether this node has it on record that it ended, whatever the clock says now.
+    pub fn is_ended(&self, max_age: Duration) -> bool {
+        self.ended.is_some_and(|seen| self.end(max_age) <= seen)
     }
 
     /// Since when it has been live without a gap.
@@ -78,7 +86,10 @@ pub struct Facts {
     by_id: HashMap<FactId, Arc<Fact>>,
     by_type: HashMap<Arc<str>, HashMap<Arc<str>, HashSet<FactId>>>,
     by_thing: HashMap<Thing, Vec<FactId>>,
+    /// Those whose end is not on record, by their end.
     by_end: HashMap<Arc<str>, BTreeSet<(Time, FactId)>>,
+    /// Those whose end is on record.
+    ended: HashMap<Arc<str>, HashSet<FactId>>,
 }
 
 impl Facts {
@@ -109,7 +120,7 @@ impl Facts {
 
     /// Facts of one group that are live at `now`.
     pub fn live(&self, group: &str, now: Time) -> usize {
-        // What has ended and is not yet swept is few: count those from the front.
+        // What has ended and is not yet on record is few: count those from the front.
         self.by_end
             .get(group)
             .map_or(0, |ends| ends.len() - ends.iter().take_while(|(end, _)| *end <= now).count())
@@ -149,7 +160,11 @@ impl Facts {
         for thing in things(&fact.event) {
             self.by_thing.entry(thing).or_default().push(fact.id);
         }
-        self.by_end.entry(group).or_default().insert((fact.end(max_age), fact.id));
+        if fact.is_ended(max_age) {
+            self.ended.entry(group).or_default().insert(fact.id);
+        } else {
+            self.by_end.entry(group).or_default().insert((fact.end(max_age), fact.id));
+        }
         self.by_id.insert(fact.id, fact);
     }
 
@@ -176,21 +191,30 @@ impl Facts {
         if let Some(ends) = self.by_end.get_mut(group) {
             ends.remove(&(fact.end(max_age), *id));
         }
+        if let Some(ended) = self.ended.get_mut(group) {
+            ended.remove(id);
+        }
         Some(fact)
     }
 
     /// A group's `maxAge` changed: facts without an expiry of their own end at another time.
     pub fn set_max_age(&mut self, group: &str, max_age: Duration) {
-        if let Some(ends) = self.by_end.get_mut(group) {
-            *ends = ends
-                .iter()
-                .filter_map(|(_, id)| self.by_id.get(id))
-                .map(|fact| (fact.end(max_age), fact.id))
-                .collect();
+        let name = self.intern(group);
+        let ends = self.by_end.remove(group).unwrap_or_default();
+        let ended = self.ended.remove(group).unwrap_or_default();
+        for id in ends.into_iter().map(|(_, id)| id).chain(ended) {
+            let Some(fact) = self.by_id.get(&id) else { continue };
+            if fact.is_ended(max_age) {
+                self.ended.entry(Arc::clone(&name)).or_default().insert(id);
+            } else {
+                let ends = self.by_end.entry(Arc::clone(&name)).or_default();
+                ends.insert((fact.end(max_age), id));
+            }
         }
     }
 
-    /// The ids of a group's facts that had ended by `now`, the earliest first.
+    /// The ids of a group's facts that had ended by `now` and whose end is not on record, the
+    /// earliest first.
     pub fn ended(&self, group: &str, now: Time) -> impl Iterator<Item = (Time, FactId)> {
         self.by_end
             .get(group)
