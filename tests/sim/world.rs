@@ -1,0 +1,317 @@
+//! One simulated host: the real node over an engine in memory, which outlives it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use routerd::api::Time;
+use routerd::api::accepted::{Accepted, SourceRef};
+use routerd::api::clock::Clock;
+use routerd::api::event::Event;
+use routerd::api::fact::FactId;
+use routerd::api::kinds::decode::decode_value;
+use routerd::api::object::ObjectKey;
+use routerd::api::part::Part;
+use routerd::api::value::Value;
+use routerd::controllers::world::SubFact;
+use routerd::daemon::node::{Node, Outside};
+use routerd::render::Document;
+use routerd::runtime::{Shutdown, TaskGroup, Trigger};
+use routerd::store::events::{Outcome, Receipt, Refusal, accept};
+use routerd::store::{MemoryEngine, Scan, Store, WriteError};
+use serde_json::Value as Json;
+
+use super::clock::SimClock;
+use super::plugin::Plugins;
+
+/// The only group.
+pub const GROUP: &str = "lab";
+/// How far ahead an observation may be.
+pub const REPLAY_WINDOW: Duration = Duration::from_secs(300);
+/// No wait in a simulation is longer: whoever waits for so long waits for ever.
+const FOR_EVER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A node that runs.
+pub struct Up {
+    pub node: Node,
+    pub store: Store,
+    group: TaskGroup,
+    shutdown: Shutdown,
+}
+
+/// A host with its disk.
+pub struct Host {
+    pub clock: Arc<SimClock>,
+    pub plugins: Plugins,
+    pub engine: MemoryEngine,
+    pub up: Option<Up>,
+    pub accepted: BTreeMap<ObjectKey, Accepted>,
+    /// Version of all plugin files.
+    pub executables: Arc<AtomicU64>,
+    uids: u64,
+}
+
+/// What the node is in, for comparison.
+#[derive(Debug)]
+pub struct Seen {
+    pub now: Time,
+    pub parts: BTreeMap<(String, FactId), Part>,
+    pub yaml: String,
+}
+
+impl Host {
+    /// A host that is switched off.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            clock: Arc::new(SimClock::new()),
+            plugins: Plugins::new(seed),
+            engine: MemoryEngine::new(),
+            up: None,
+            accepted: BTreeMap::new(),
+            executables: Arc::default(),
+            uids: 0,
+        }
+    }
+
+    /// A host whose node runs.
+    pub fn started(seed: u64) -> Self {
+        let mut host = Self::new(seed);
+        host.start();
+        host
+    }
+
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Starts the node on what the engine holds.
+    pub fn start(&mut self) {
+        let store = Store::in_memory(self.engine.clone());
+        let shutdown = Shutdown::new();
+        let mut group = TaskGroup::new(shutdown.clone());
+        let version = Arc::clone(&self.executables);
+        let outside = Outside {
+            store: store.clone(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            spawner: Arc::new(self.plugins.clone()),
+            identify: Box::new(move |path| Some(format!("{path}@{}", version.load(SeqCst)))),
+            reported: Box::new(|_| Vec::new()),
+        };
+        let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");
+        self.up = Some(Up { node, store, group, shutdown });
+    }
+
+    /// Kills the node; of what was not synced, `seed` says what survives.
+    pub fn crash(&mut self, seed: u64) {
+        self.check_counters();
+        self.up = None;
+        self.engine = self.engine.crash_with_seed(seed);
+    }
+
+    /// Stops the node as a signal does.
+    pub async fn stop(&mut self) {
+        self.check_counters();
+        let Some(up) = self.up.take() else { return };
+        up.shutdown.drain();
+        up.group.run(Duration::from_secs(30)).await.expect("all tasks stop");
+    }
+
+    pub fn node(&self) -> &Node {
+        &self.up.as_ref().expect("the node runs").node
+    }
+
+    pub fn store(&self) -> Store {
+        self.up
+            .as_ref()
+            .map_or_else(|| Store::in_memory(self.engine.clone()), |up| up.store.clone())
+    }
+
+    /// Nothing may have panicked, timed out or failed inside the controllers.
+    fn check_counters(&self) {
+        let Some(up) = &self.up else { return };
+        for observer in up.node.observers() {
+            let stats = observer.stats();
+            let c = stats.counters;
+            let bad = c.failures + c.terminal_failures + c.panics + c.timeouts;
+            assert_eq!(bad, 0, "{}: {:?} {:?}", stats.name, c, stats.errors);
+        }
+    }
+
+    /// Waits for the fixed point; says what is pending if it is not reached in a week.
+    pub async fn converge(&self) {
+        let node = self.node();
+        if tokio::time::timeout(FOR_EVER, node.converged()).await.map(Result::unwrap).is_err() {
+            let mut text = String::new();
+            for (controller, pending) in node.pending(20) {
+                let _ = writeln!(text, "  {controller}: {} {:?}", pending.key, pending.state);
+            }
+            panic!("not converged in a week; pending:\n{text}");
+        }
+        self.check_counters();
+    }
+
+    /// Lets everything run that can run now, without waiting for anything.
+    pub async fn breathe(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    /// Accepts manifests as the acceptance layer does, in one transaction.
+    pub async fn put_all(&mut self, resources: Vec<Json>) {
+        let now = self.now();
+        let mut rows = Vec::new();
+        for json in resources {
+            let row = self.accept(&json, now);
+            if self.accepted.get(row.key()) != Some(&row) {
+                self.accepted.insert(row.key().clone(), row.clone());
+                rows.push(row);
+            }
+        }
+        let store = self.store();
+        let wrote = store.write(move |txn| {
+            rows.iter().try_for_each(|row| txn.put(row))?;
+            Ok::<_, routerd::store::StoreError>(())
+        });
+        wrote.await.expect("memory takes it");
+    }
+
+    pub async fn put(&mut self, resource: Json) {
+        self.put_all(vec![resource]).await;
+    }
+
+    fn accept(&mut self, json: &Json, now: Time) -> Accepted {
+        let value = Value::from_serialize(json).expect("plain data");
+        let decoded = decode_value(&value, "")
+            .unwrap_or_else(|rejected| panic!("{json}: {:?}", rejected.problems));
+        let key = decoded.resource.key.clone();
+        let digest = serde_json::to_string(json).expect("plain data");
+        match self.accepted.get(&key) {
+            Some(old) if old.digest == digest => old.clone(),
+            Some(old) => Accepted {
+                resource: decoded.resource,
+                generation: old.generation + 1,
+                accepted_at: now,
+                digest,
+                ..old.clone()
+            },
+            None => {
+                self.uids += 1;
+                Accepted {
+                    uid: format!("uid-{}", self.uids),
+                    generation: 1,
+                    source: SourceRef {
+                        // The place is the name's: nodes that accept in another order print alike.
+                        file: format!("{}-{}.yaml", key.kind, key.name),
+                        document: 0,
+                        index: None,
+                        line: 1,
+                        column: 1,
+                    },
+                    created_at: now,
+                    accepted_at: now,
+                    digest,
+                    typed: decoded.typed,
+                    resource: decoded.resource,
+                }
+            }
+        }
+    }
+
+    pub async fn delete(&mut self, key: &ObjectKey) {
+        if self.accepted.remove(key).is_none() {
+            return;
+        }
+        let key = key.clone();
+        let store = self.store();
+        let wrote = store.write(move |txn| txn.delete::<Accepted>(&key));
+        wrote.await.expect("memory takes it");
+    }
+
+    /// Accepts events in one transaction, each with its own outcome.
+    pub async fn emit(&mut self, events: Vec<Event>, max_age: Duration) -> Vec<Emitted> {
+        let receipt = Receipt {
+            now: self.now(),
+            received_from: "local".into(),
+            verified_by: String::new(),
+            replay_window: REPLAY_WINDOW,
+            max_age,
+            room: None,
+        };
+        let store = self.store();
+        let wrote = store.write(move |txn| {
+            let mut outcomes = Vec::new();
+            for (at, event) in events.into_iter().enumerate() {
+                outcomes.push(match accept(txn, at, event, &receipt) {
+                    Ok(Outcome::New { .. }) => Emitted::New,
+                    Ok(Outcome::Refreshed) => Emitted::Refreshed,
+                    Ok(Outcome::Duplicate) => Emitted::Duplicate,
+                    Err(Refusal::Conflict { .. }) => Emitted::Conflict,
+                    Err(Refusal::Invalid(_)) => Emitted::Invalid,
+                    Err(Refusal::GroupFull { .. }) => Emitted::Full,
+                    Err(Refusal::Store(error)) => return Err(error),
+                });
+            }
+            Ok::<_, routerd::store::StoreError>(outcomes)
+        });
+        wrote.await.map_err(|e: WriteError<_>| e.to_string()).expect("memory takes it").value
+    }
+
+    /// All stored parts.
+    pub fn parts(&self) -> BTreeMap<(String, FactId), Part> {
+        let store = self.store();
+        let rows = store.scan::<Part>(&Scan::all()).map(|row| row.expect("memory reads"));
+        rows.map(|part| ((part.subscription.clone(), part.fact), part)).collect()
+    }
+
+    /// What the node serves now.
+    pub fn yaml(&self) -> String {
+        let mut index = self.node().shared.effective();
+        index.expire(self.clock.now());
+        Document(&index.view()).yaml()
+    }
+
+    pub fn seen(&self) -> Seen {
+        Seen { now: self.now(), parts: self.parts(), yaml: self.yaml() }
+    }
+
+    /// Triggers everything there is, as a full pass would.
+    pub fn trigger_everything(&self) {
+        let node = self.node();
+        let (plans, objects): (Vec<SubFact>, Vec<ObjectKey>) = {
+            let world = node.shared.world();
+            let names: Vec<_> =
+                world.objects.subscriptions().map(|(name, _)| Arc::clone(name)).collect();
+            let (parts, works) = world.dealt_keys();
+            let matched = names.iter().flat_map(|name| world.of_subscription(name));
+            let plans = matched.chain(parts).chain(works).collect();
+            (plans, world.objects.iter().map(|a| a.key().clone()).collect())
+        };
+        node.triggers.plans.extend(plans, Trigger::Related);
+        node.triggers.history.related(GROUP.into());
+        node.triggers.conditions.extend(objects, Trigger::Related);
+    }
+
+    /// A full pass over everything at the fixed point: it must find nothing to write.
+    pub async fn assert_a_second_pass_writes_nothing(&self) {
+        let (rows, head) = (self.engine.rows_written(), self.store().head());
+        let (runs, now) = (self.plugins.runs(), self.now());
+        self.trigger_everything();
+        self.converge().await;
+        assert_eq!(self.now(), now, "the second pass took time");
+        assert_eq!(self.plugins.runs(), runs, "the second pass ran plugins");
+        assert_eq!(self.store().head(), head, "the second pass made a revision");
+        assert_eq!(self.engine.rows_written(), rows, "the second pass wrote rows");
+    }
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emitted {
+    New,
+    Refreshed,
+    Duplicate,
+    Conflict,
+    Invalid,
+    Full,
+}
