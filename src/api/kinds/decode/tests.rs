@@ -208,10 +208,7 @@ fn a_value_is_refused_by_path_without_a_place() {
     }))
     .unwrap();
     let rejected = decode_value(&body, "status.resources[1]").unwrap_err();
-    assert_eq!(
-        shown(&rejected.problems),
-        ["status.resources[1].spec.nodeName: must not be empty"]
-    );
+    assert_eq!(shown(&rejected.problems), ["status.resources[1].spec.nodeName: must not be empty"]);
     assert_eq!(rejected.key.map(|key| key.to_string()).as_deref(), Some("EventGroup/a"));
 }
 
@@ -300,18 +297,18 @@ fn each_resource_of_a_router_stands_or_falls_alone() {
 fn a_broken_frame_does_not_take_its_resources_along() {
     let resources = ["0 Interface/wan", "2 EventGroup/good"];
     for (change, to, expected) in [
-        ("metadata: {name: edge}", "metadata: {}", "- refused hides: 3:11: metadata: missing field"),
+        (
+            "metadata: {name: edge}",
+            "metadata: {}",
+            "- refused hides: 3:11: metadata: missing field",
+        ),
         ("kind: Router", "kind: Ruoter", "- refused hides: 2:7: kind: unknown Kind \"Ruoter\""),
         (
             "apiVersion: routerd.net/v1alpha1",
             "apiVersion: routerd.net/v1",
             "- refused hides: 1:13: apiVersion: \"routerd.net/v1\" has no Kind \"Router\"",
         ),
-        (
-            "kind: Router\n",
-            "kind: Router\nextra: 1\n",
-            "- refused: 3:1: extra: unknown field",
-        ),
+        ("kind: Router\n", "kind: Router\nextra: 1\n", "- refused: 3:1: extra: unknown field"),
         (
             "reconcile: {mode: strict}",
             "reconcile: {mode: a, mode: b}",
