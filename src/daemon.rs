@@ -1,1 +1,173 @@
-//! The wiring.
+//! The wiring diagram. Read [`serve`] from top to bottom and you know the program.
+//!
+//! The path of an event: the control socket (or, for a peer, the receiver) hands it to
+//! [`store::events::accept`](crate::store::events::accept) inside a transaction; the
+//! [`Follower`](crate::controllers::follow::Follower) hears of the committed change and triggers
+//! the [`Planner`](crate::controllers::planner::Planner), whose
+//! [`plan`](crate::controllers::plan::plan) finds a run due; the
+//! [`Dispatch`](crate::controllers::dispatch::Dispatch) batches it, the
+//! [`Runner`](crate::controllers::runner::Runner) runs the plugin, and
+//! [`outcome::record`](crate::controllers::outcome::record) commits the part; the follower hears of
+//! that too and puts it into the [`render::Index`](crate::render::Index), which `routerctl render`
+//! prints.
+
+mod config;
+mod live;
+pub mod node;
+mod signals;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use self::config::Reports;
+use self::live::Running;
+use self::node::{Node, Outside};
+use crate::api::clock::Clock;
+use crate::control::{Control, Live, server};
+use crate::plugin::{ProcessSpawner, adopt_orphans};
+use crate::runtime::{Shutdown, TaskGroup};
+use crate::sources::config_dir::{ConfigDir, Options};
+use crate::sources::scan::Manifests;
+use crate::sources::node_time::SystemClock;
+use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
+
+/// How long runs under way have to end when the daemon is asked to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What `routerd serve` is told.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Configuration paths.
+    pub config: Vec<PathBuf>,
+    /// The state directory.
+    pub state: PathBuf,
+    /// The control socket; `<state>/control.sock` by default.
+    pub socket: Option<PathBuf>,
+    /// Reconcile to the fixed point and stop.
+    pub once: bool,
+}
+
+/// Runs the daemon until it is asked to stop.
+pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    let shutdown = Shutdown::new();
+    let mut group = TaskGroup::new(shutdown.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+
+    // The truth comes first: without it there is nothing to serve.
+    let open = OpenOptions::daemon(&options.state, clock.now());
+    let (store, report) = tokio::task::spawn_blocking(move || Store::open(&open)).await??;
+    announce(&report);
+    group.critical("store-health", watch_health(store.clone(), shutdown.clone()));
+
+    // Plugins run in directories of their own; what escapes them is ended.
+    if let Err(error) = adopt_orphans() {
+        tracing::warn!(%error, "processes that leave their plugin's group cannot be ended");
+    }
+    let spawner = ProcessSpawner::new(options.state.join("scratch"))
+        .context("cannot make the working directories of plugins")?;
+
+    // The configuration: files to accepted objects.
+    let (config_dir, config) =
+        ConfigDir::new(Options::new(options.config), store.clone(), clock.clone(), Arc::new(Manifests));
+    let reports = Arc::new(Reports::default());
+    let reported = Arc::clone(&reports);
+
+    // The controllers: accepted objects and live facts to parts and the effective config.
+    let outside = Outside {
+        store: store.clone(),
+        clock: clock.clone(),
+        spawner: Arc::new(spawner),
+        identify: Box::new(identify),
+        reported: Box::new(move |accepted| reported.conditions(accepted)),
+    };
+    let node = Node::start(outside, &mut group, &shutdown)?;
+    let conditions = node.triggers.conditions.clone();
+    group.critical("reports", reports.follow(config.reports(), conditions, shutdown.clone()));
+    group.critical("config", {
+        let stop = signals::token(&shutdown);
+        async move { config_dir.run(stop).await }
+    });
+
+    // The operator's door.
+    let live = Arc::new(Running::new(node, config.clone()));
+    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
+    let door = server::Server::bind(&socket, server::Limits::default())
+        .with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);
+    group.background("control", {
+        let stop = signals::token(&shutdown);
+        async move {
+            door.serve(control, stop).await;
+            Ok::<_, std::convert::Infallible>(())
+        }
+    });
+
+    group.background("signals", signals::listen(shutdown.clone(), config));
+    tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
+    if options.once {
+        let stop = shutdown.clone();
+        group.background("once", async move {
+            live.converge(false).await;
+            stop.drain();
+            Ok::<_, std::convert::Infallible>(())
+        });
+    }
+    let ended = group.run(DRAIN).await;
+    store.close().await;
+    ended.map_err(Into::into)
+}
+
+/// Says what opening the store found.
+fn announce(report: &OpenReport) {
+    for moved in &report.quarantined {
+        tracing::error!(?moved, "the database was damaged and was moved aside; a new one is empty");
+    }
+    for note in &report.notes {
+        tracing::warn!(note, "the store");
+    }
+    tracing::info!(store = %report.store_id, revision = report.revision, "store open");
+}
+
+/// Why the store brings the daemon down.
+#[derive(Debug, thiserror::Error)]
+#[error("the store takes no more writes: {0}; nothing that was acknowledged is lost")]
+struct StoreFailed(String);
+
+/// Ends the daemon when the store can no longer write: what it would acknowledge could be lost.
+async fn watch_health(store: Store, shutdown: Shutdown) -> Result<(), StoreFailed> {
+    let mut health = store.health();
+    drop(store);
+    loop {
+        let now: Health = health.borrow_and_update().clone();
+        if let Writes::Failed(why) = now.writes {
+            return Err(StoreFailed(why));
+        }
+        if !now.is_ok() {
+            tracing::warn!(health = ?now, "the store is not well");
+        }
+        tokio::select! {
+            () = shutdown.draining() => return Ok(()),
+            changed = health.changed() => if changed.is_err() {
+                shutdown.draining().await;
+                return Ok(());
+            },
+        }
+    }
+}
+
+/// Tells one version of a plugin's file from another.
+fn identify(path: &str) -> Option<String> {
+    let found = std::fs::metadata(path).ok()?;
+    Some(format!(
+        "{}:{}:{}.{}:{}",
+        found.dev(),
+        found.ino(),
+        found.mtime(),
+        found.mtime_nsec(),
+        found.size()
+    ))
+}

@@ -1,2 +1,103 @@
-//! The daemon.
-fn main() {}
+//! `routerd`: the daemon. Parses, dispatches, exits.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use routerd::daemon::{ServeOptions, serve};
+use tracing_subscriber::EnvFilter;
+
+/// Facts that one router observes become desired state on another.
+#[derive(Debug, Parser)]
+#[command(name = "routerd", version, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    ///
+    /// It watches the manifests under --config, keeps its state under --state, and answers
+    /// routerctl on --socket. SIGTERM or SIGINT stops it, a second one at once; SIGHUP makes it
+    /// look at the manifests now.
+    Serve(ServeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    /// A directory of manifests (read recursively) or a file; may be given more than once
+    #[arg(long, value_name = "PATH", env = "ROUTERD_CONFIG", value_delimiter = ':')]
+    config: Vec<PathBuf>,
+    /// The directory that everything durable lives in
+    #[arg(
+        long,
+        visible_alias = "state-file",
+        value_name = "DIR",
+        env = "ROUTERD_STATE",
+        default_value = routerd::cli::DEFAULT_STATE
+    )]
+    state: PathBuf,
+    /// The control socket [default: STATE/control.sock]
+    #[arg(long, value_name = "PATH", env = "ROUTERD_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Reconcile to the fixed point and exit
+    #[arg(long)]
+    once: bool,
+    /// What to log, such as info or routerd=debug
+    #[arg(long, value_name = "FILTER", env = "ROUTERD_LOG", default_value = "info")]
+    log: String,
+    /// How to log
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// JSON lines for programs.
+    Json,
+}
+
+fn main() -> ExitCode {
+    let Command::Serve(args) = Args::parse().command;
+    if let Err(error) = start_logging(&args) {
+        eprintln!("error: --log {:?}: {error}\nhint: write it like info or routerd=debug", args.log);
+        return ExitCode::from(2);
+    }
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter: EnvFilter = EnvFilter::try_new(&args.log)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+fn run(args: ServeArgs) -> anyhow::Result<()> {
+    // Named crash points, for tests; without the feature this is nothing.
+    let _scenario = fail::FailScenario::setup();
+    let options = ServeOptions {
+        config: if args.config.is_empty() { routerd::cli::default_config() } else { args.config },
+        state: args.state,
+        socket: args.socket,
+        once: args.once,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(options));
+    // A scan that hangs on a dead mount must not keep a stopped daemon alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    served
+}

@@ -15,14 +15,12 @@ use super::paths::Paths;
 use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::decode::decode_value;
-use crate::api::kinds::decode::{Item, decode_document};
 use crate::api::kinds::federation::EventGroupSpec;
 use crate::api::part::Part;
-use crate::api::yaml::Node;
 use crate::control::{Control, Effective, RenderFormat, RenderReport};
 use crate::sources::acceptance::{AcceptedSet, Memory, Moment, Waits, decide};
 use crate::sources::report::Findings;
-use crate::sources::scan::{Claim, Limits, Scanner};
+use crate::sources::scan::{self, Limits, Scanner};
 
 /// What some paths hold.
 pub(super) struct Manifests {
@@ -32,7 +30,7 @@ pub(super) struct Manifests {
 
 /// Reads the manifests at these paths, as a node would that never saw them before.
 pub(super) fn load(paths: &[PathBuf], now: Time) -> Manifests {
-    let scan = Scanner::new(paths, Limits::default(), Arc::new(claims)).scan(Duration::ZERO);
+    let scan = Scanner::new(paths, Limits::default(), Arc::new(scan::Manifests)).scan(Duration::ZERO);
     let at = Moment { now, mono: Duration::ZERO };
     let mut new_uid = || Control::new_id(now);
     let fresh = AcceptedSet::default();
@@ -40,23 +38,6 @@ pub(super) fn load(paths: &[PathBuf], now: Time) -> Manifests {
     Manifests { accepted: decision.upserts, findings: decision.findings }
 }
 
-fn claims(document: u32, node: &Node) -> Vec<Claim> {
-    let claim = |Item { index, outcome }| match outcome {
-        Ok(decoded) => Claim::fit(
-            (document, index, decoded.pos),
-            decoded.resource,
-            decoded.typed,
-            decoded.notes,
-        ),
-        Err(rejected) => Claim::refused(
-            (document, index, rejected.pos),
-            rejected.key,
-            rejected.problems,
-            rejected.hides,
-        ),
-    };
-    decode_document(node).into_iter().map(claim).collect()
-}
 
 /// The EventGroups in the manifests of `--config`, by name.
 pub(super) fn groups(paths: &Paths, now: Time) -> BTreeMap<String, EventGroupSpec> {

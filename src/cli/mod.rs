@@ -31,7 +31,7 @@ use self::output::Output;
 use self::paths::Paths;
 use crate::api::clock::Clock;
 
-pub use self::paths::{DEFAULT_MANIFESTS, DEFAULT_ROUTER, DEFAULT_STATE};
+pub use self::paths::{DEFAULT_MANIFESTS, DEFAULT_ROUTER, DEFAULT_STATE, default_config};
 
 /// What a process gives a command.
 pub struct Io {

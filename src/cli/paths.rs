@@ -50,7 +50,7 @@ impl Paths {
 }
 
 /// The default file if it is there, and the default directory.
-fn default_config() -> Vec<PathBuf> {
+pub fn default_config() -> Vec<PathBuf> {
     let router = Path::new(DEFAULT_ROUTER);
     let router = router.exists().then(|| router.to_owned());
     router.into_iter().chain([PathBuf::from(DEFAULT_MANIFESTS)]).collect()

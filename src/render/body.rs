@@ -1,50 +1,16 @@
-//! A resource as it is shown: the annotations that name its cause, and no inline keys.
+//! A dynamic resource as it is shown: the annotations that name its cause, and no inline keys.
 //!
 //! Pure.
 
-use std::borrow::Cow;
-
 use super::proposal::Proposal;
-use crate::api::kinds::net;
-use crate::api::object::{Resource, annotation};
+use crate::api::kinds::redact::redact;
+use crate::api::object::annotation;
 use crate::api::value::{Map, Value};
-
-/// What stands in place of an inline key.
-const REDACTED: &str = "<redacted>";
-
-/// The inline key of a Kind, if it has one.
-fn inline_key(resource: &Resource) -> Option<&'static str> {
-    if resource.key.api_version != net::API_VERSION {
-        return None;
-    }
-    match resource.key.kind.as_str() {
-        "WireGuardInterface" => Some("privateKey"),
-        "WireGuardPeer" => Some("presharedKey"),
-        _ => None,
-    }
-}
-
-/// The body with its inline key, if any, put out of sight.
-pub(super) fn redacted(resource: &Resource) -> Cow<'_, Value> {
-    let held = inline_key(resource)
-        .filter(|key| resource.body.get("spec").is_some_and(|spec| spec.get(key).is_some()));
-    match held {
-        None => Cow::Borrowed(&resource.body),
-        Some(key) => {
-            let mut body = resource.body.clone();
-            let spec = body.as_map_mut().and_then(|map| map.get_mut("spec"));
-            if let Some(spec) = spec.and_then(Value::as_map_mut) {
-                spec.insert(key, REDACTED);
-            }
-            Cow::Owned(body)
-        }
-    }
-}
 
 /// The body of a dynamic resource: its own annotations, then the four that name its cause.
 pub(super) fn annotated(proposal: &Proposal) -> Value {
     let part = proposal.part();
-    let mut body = redacted(proposal.resource()).into_owned();
+    let mut body = redact(&proposal.resource().body, proposal.key()).into_owned();
     if let Some(annotations) = body
         .as_map_mut()
         .and_then(|map| mapping(map, "metadata"))

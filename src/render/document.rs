@@ -10,6 +10,7 @@ use super::effective::Effective;
 use super::proposal::Origin;
 use super::refs;
 use crate::api::accepted::Accepted;
+use crate::api::kinds::router;
 use crate::api::value::{Map, Value};
 use crate::api::yaml::emit_into;
 
@@ -56,7 +57,7 @@ impl Header {
     /// The document without its resources, and without a spec if it has no other fields.
     pub(super) fn value(&self) -> Value {
         let mut map: Map =
-            [("apiVersion", Value::from(refs::ROUTER_VERSION)), ("kind", refs::ROUTER.into())]
+            [("apiVersion", Value::from(router::API_VERSION)), ("kind", refs::ROUTER.into())]
                 .into_iter()
                 .collect();
         map.insert("metadata", self.metadata.clone());
@@ -131,7 +132,7 @@ impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let header = &self.0.header;
         let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry("apiVersion", refs::ROUTER_VERSION)?;
+        map.serialize_entry("apiVersion", router::API_VERSION)?;
         map.serialize_entry("kind", refs::ROUTER)?;
         map.serialize_entry("metadata", &header.metadata)?;
         map.serialize_entry("spec", &Spec(self.0))?;

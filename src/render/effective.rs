@@ -3,8 +3,7 @@
 //! Pure and total. Written to be read next to the design's §7; it is the oracle that the index is
 //! tested against, and what a `routerctl` without a daemon runs.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::RandomState;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::document::Header;
@@ -58,88 +57,79 @@ impl Effective {
 /// The effective config of `input`.
 pub fn effective(input: &Input<'_>) -> Effective {
     let mut work = Work::new(input);
-    let masks = work.masks(input);
+    let masks = work.masks();
     work.startup(masks);
+    let candidates = work.candidates();
     let mut claims = Vec::new();
-    for rank in refs::RANKS {
-        for proposals in work.proposals_of(rank) {
-            match work.settle(proposals) {
-                Some(winner) if refs::is_claim(winner.key()) => claims.push(winner),
-                Some(winner) => work.show(Origin::Dynamic(winner)),
-                None => {}
-            }
+    for same in candidates.chunk_by(|a, b| a.key == b.key) {
+        match work.settle(same) {
+            Some(winner) if refs::is_claim(winner.key) => claims.push(winner),
+            Some(winner) => work.show(winner.key, Origin::Dynamic(winner.proposal.clone())),
+            None => {}
         }
     }
-    work.addresses(claims);
+    work.addresses(&claims);
     work.startup_problems();
     work.finish()
 }
 
-type ByKey<V> = hashbrown::HashMap<ObjectKey, V, RandomState>;
+/// A proposal of a served part, beside what it is looked up by.
+struct Candidate<'a> {
+    rank: u8,
+    key: &'a ObjectKey,
+    proposal: Proposal,
+}
+
+type Masks<'a> = HashMap<&'a ObjectKey, Vec<(Time, MaskedBy)>>;
 
 /// What is known so far.
-struct Work {
-    startup: BTreeMap<ObjectKey, Arc<Accepted>>,
+struct Work<'a> {
+    startup: Vec<&'a Arc<Accepted>>,
     /// The parts that are served.
-    parts: Vec<Arc<Part>>,
-    /// Proposals that wait for their rank, by identity.
-    waiting: BTreeMap<(u8, ObjectKey), Vec<Proposal>>,
-    /// What is in, by identity.
-    shown: ByKey<(Facade, Origin)>,
+    parts: Vec<&'a Arc<Part>>,
+    /// What is in, by identity: what others see of it, and whether the manifests have it.
+    shown: HashMap<KeyRef<'a>, (Facade, Option<&'a Arc<Accepted>>)>,
+    resources: Vec<Origin>,
     report: Report,
 }
 
-impl Work {
-    fn new(input: &Input<'_>) -> Self {
-        let startup = input.accepted.iter().map(|a| (a.key().clone(), Arc::clone(a))).collect();
-        let parts: BTreeMap<_, _> =
+impl<'a> Work<'a> {
+    fn new(input: &Input<'a>) -> Self {
+        let startup: BTreeMap<_, _> = input.accepted.iter().map(|a| (a.key(), a)).collect();
+        let mut startup: Vec<_> = startup.into_values().collect();
+        startup.sort_by_key(|accepted| (&accepted.source, accepted.key()));
+        let all: BTreeMap<_, _> =
             input.parts.iter().map(|p| ((p.subscription.as_str(), p.fact), p)).collect();
+        let (parts, expired): (Vec<_>, Vec<_>) =
+            all.into_values().partition(|part| part.is_served(input.now));
         let mut report = Report::default();
-        let (mut served, mut waiting) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
-        for part in parts.into_values() {
-            if !part.is_served(input.now) {
-                report.left_out.extend(report::expired(part));
-                continue;
-            }
-            served.push(Arc::clone(part));
-            for proposal in Proposal::all(part) {
-                if refs::is_control(proposal.key()) {
-                    report.left_out.push(report::control_kind(&proposal));
-                } else {
-                    let key = (refs::rank(proposal.key()), proposal.key().clone());
-                    waiting.entry(key).or_default().push(proposal);
-                }
-            }
-        }
-        Self { startup, parts: served, waiting, shown: ByKey::default(), report }
+        report.left_out.extend(expired.into_iter().flat_map(|part| report::expired(part)));
+        Self { startup, parts, shown: HashMap::new(), resources: Vec::new(), report }
     }
 
     /// Rule 1: the masks in force, by target, each with the time since when it can be.
-    fn masks(&mut self, input: &Input<'_>) -> BTreeMap<ObjectKey, Vec<(Time, MaskedBy)>> {
+    fn masks(&mut self) -> Masks<'a> {
         let mut policies: BTreeMap<(String, ObjectKey), &str> = BTreeMap::new();
-        let by_name: BTreeMap<_, _> = input
-            .accepted
-            .iter()
-            .filter(|a| refs::is_policy(a.key()))
-            .map(|a| (&a.key().name, a))
-            .collect();
-        for (name, policy) in by_name {
+        let mut by_name: Vec<_> =
+            self.startup.iter().filter(|a| refs::is_policy(a.key())).collect();
+        by_name.sort_by_key(|policy| &policy.key().name);
+        for policy in by_name {
             for allowed in refs::allowed_masks(&policy.resource) {
-                policies.entry(allowed).or_insert(name);
+                policies.entry(allowed).or_insert(&policy.key().name);
             }
         }
-        let mut masks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let startup: HashSet<&ObjectKey> = self.startup.iter().map(|a| a.key()).collect();
+        let mut masks = Masks::new();
         for part in &self.parts {
             for directive in &part.directives {
                 let target = &directive.target;
-                let policy = policies.get(&(part.source(), target.clone()));
-                let ignored = match policy {
+                let ignored = match policies.get(&(part.source(), target.clone())) {
                     _ if refs::is_control(target) => Reason::MaskTargetControl,
                     None => Reason::MaskNotAllowed,
-                    Some(_) if !self.startup.contains_key(target) => Reason::MaskTargetMissing,
+                    Some(_) if !startup.contains(target) => Reason::MaskTargetMissing,
                     Some(policy) => {
                         let by = report::masked_by(part, directive, policy);
-                        masks.entry(target.clone()).or_default().push((part.created_at, by));
+                        masks.entry(target).or_default().push((part.created_at, by));
                         continue;
                     }
                 };
@@ -150,139 +140,151 @@ impl Work {
     }
 
     /// Puts in the startup resources that are not masked.
-    fn startup(&mut self, mut masks: BTreeMap<ObjectKey, Vec<(Time, MaskedBy)>>) {
-        for accepted in in_file_order(&self.startup) {
+    fn startup(&mut self, mut masks: Masks<'a>) {
+        for accepted in self.startup.clone() {
             if refs::is_router(accepted.key()) {
                 continue;
             }
             if let Some(by) = masks.remove(accepted.key()) {
                 let earliest = by.iter().map(|(time, _)| *time).min().unwrap_or(Time::MIN);
                 let by = by.into_iter().map(|(_, by)| by).collect();
-                self.report.masked.push(report::masked(&accepted, by, earliest));
+                self.report.masked.push(report::masked(accepted, by, earliest));
             } else {
-                self.show(Origin::Startup(accepted));
+                let facade = refs::facade(&accepted.resource);
+                self.shown.insert(accepted.key().into(), (facade, Some(accepted)));
+                self.resources.push(Origin::Startup(Arc::clone(accepted)));
             }
         }
     }
 
-    fn show(&mut self, origin: Origin) {
-        let facade = refs::facade(origin.resource());
-        self.shown.insert(origin.key().clone(), (facade, origin));
+    fn show(&mut self, key: &'a ObjectKey, origin: Origin) {
+        self.shown.insert(key.into(), (refs::facade(origin.resource()), None));
+        self.resources.push(origin);
     }
 
-    fn proposals_of(&mut self, rank: u8) -> Vec<Vec<Proposal>> {
-        let later = self.waiting.split_off(&(rank + 1, ObjectKey::new("", "", "")));
-        std::mem::replace(&mut self.waiting, later).into_values().collect()
+    /// The proposals by rank and identity.
+    fn candidates(&mut self) -> Vec<Candidate<'a>> {
+        let mut out = Vec::with_capacity(self.parts.len());
+        for &part in &self.parts {
+            for (resource, proposal) in part.resources.iter().zip(Proposal::all(part)) {
+                let key = &resource.key;
+                if refs::is_control(key) {
+                    self.report.left_out.push(report::control_kind(&proposal));
+                } else {
+                    out.push(Candidate { rank: refs::rank(key), key, proposal });
+                }
+            }
+        }
+        out.sort_by(|a, b| (a.rank, a.key).cmp(&(b.rank, b.key)));
+        out
     }
 
     /// Rules 2, 3 and 4 for the proposals of one identity: the one that stands, if any does.
-    fn settle(&mut self, proposals: Vec<Proposal>) -> Option<Proposal> {
+    fn settle<'c>(&mut self, proposals: &'c [Candidate<'a>]) -> Option<&'c Candidate<'a>> {
         let mut sound = Vec::with_capacity(1);
-        for proposal in proposals {
-            if let Some((_, Origin::Startup(startup))) = self.shown.get(proposal.key()) {
-                self.report.left_out.push(report::startup_wins(&proposal, startup));
+        for candidate in proposals {
+            let proposal = &candidate.proposal;
+            if let Some((_, Some(startup))) = self.shown.get(&candidate.key.into()) {
+                self.report.left_out.push(report::startup_wins(proposal, startup));
                 continue;
             }
             match rules::check(proposal.resource(), |key| self.facade(key)) {
-                Ok(()) => sound.push(proposal),
-                Err(why) => self.report.left_out.push(report::unsound(&proposal, why)),
+                Ok(()) => sound.push(candidate),
+                Err(why) => self.report.left_out.push(report::unsound(proposal, why)),
             }
         }
-        let winner = winner(&sound)?.clone();
-        for loser in sound.iter().filter(|p| **p != winner) {
-            self.report.left_out.push(report::conflicted(loser, &winner));
+        let winner = winner(&sound)?;
+        for loser in sound.iter().filter(|c| c.proposal != winner.proposal) {
+            self.report.left_out.push(report::conflicted(&loser.proposal, &winner.proposal));
         }
         Some(winner)
-    }
-
-    /// Whether a startup resource is in, and not masked (its identity may be in all the same).
-    fn is_in(&self, startup: &Accepted) -> bool {
-        matches!(self.shown.get(startup.key()), Some((_, Origin::Startup(_))))
     }
 
     fn facade(&self, key: KeyRef<'_>) -> Facade {
         self.shown.get(&key).map_or(Facade::Missing, |(facade, _)| *facade)
     }
 
+    /// The startup resources that are in. The identity of a masked one may be in all the same.
+    fn startup_shown(&self) -> impl Iterator<Item = &'a Arc<Accepted>> + '_ {
+        let is_in =
+            |a: &&Arc<Accepted>| matches!(self.shown.get(&a.key().into()), Some((_, Some(_))));
+        self.startup.iter().copied().filter(is_in)
+    }
+
     /// Rule 5: one claim for each address of a domain, a startup claim before all others.
-    fn addresses(&mut self, claims: Vec<Proposal>) {
-        let mut startup: HashMap<AddressKey, Arc<Accepted>> = HashMap::new();
-        for accepted in in_file_order(&self.startup) {
-            if self.is_in(&accepted)
-                && let Some(address) = refs::claimed(&accepted.resource)
-            {
+    fn addresses(&mut self, claims: &[&Candidate<'a>]) {
+        let mut startup: HashMap<AddressKey, &Arc<Accepted>> = HashMap::new();
+        for accepted in self.startup_shown() {
+            if let Some(address) = refs::claimed(&accepted.resource) {
                 startup.entry(address).or_insert(accepted);
             }
         }
-        let mut contests: BTreeMap<AddressKey, Vec<Proposal>> = BTreeMap::new();
+        let mut contests: HashMap<AddressKey, Vec<&Candidate<'a>>> =
+            HashMap::with_capacity(claims.len());
         for claim in claims {
-            if let Some(address) = refs::claimed(claim.resource()) {
+            if let Some(address) = refs::claimed(claim.proposal.resource()) {
                 contests.entry(address).or_default().push(claim);
             }
         }
+        let mut lost = HashSet::new();
         for (address, claims) in contests {
             let first = match startup.get(&address) {
                 Some(claim) => Some(Origin::Startup(Arc::clone(claim))),
-                None => winner(&claims).cloned().map(Origin::Dynamic),
+                None => winner(&claims).map(|claim| Origin::Dynamic(claim.proposal.clone())),
             };
             let Some(first) = first else { continue };
-            for loser in claims.iter().filter(|claim| claim.key() != first.key()) {
-                self.report.left_out.push(report::address_conflict(loser, &first));
+            for loser in claims.iter().filter(|claim| claim.key != first.key()) {
+                self.report.left_out.push(report::address_conflict(&loser.proposal, &first));
+                lost.insert(loser.key);
             }
-            if matches!(first, Origin::Dynamic(_)) {
-                self.show(first);
-            }
+        }
+        for claim in claims.iter().filter(|claim| !lost.contains(claim.key)) {
+            self.show(claim.key, Origin::Dynamic(claim.proposal.clone()));
         }
     }
 
     /// What is wrong with the startup resources that are in.
     fn startup_problems(&mut self) {
-        let mut first: HashMap<AddressKey, Arc<Accepted>> = HashMap::new();
-        for accepted in in_file_order(&self.startup) {
-            if !self.is_in(&accepted) {
-                continue;
-            }
+        let mut first: HashMap<AddressKey, &Arc<Accepted>> = HashMap::new();
+        let mut problems = Vec::new();
+        for accepted in self.startup_shown() {
             if let Err(why) = rules::check(&accepted.resource, |key| self.facade(key)) {
-                self.report.startup_problems.push(report::startup_problem(&accepted, why));
+                problems.push(report::startup_problem(accepted, why));
             }
             let Some(address) = refs::claimed(&accepted.resource) else { continue };
             if let Some(other) = first.get(&address) {
-                let problem = report::startup_address_conflict(&accepted, other);
-                self.report.startup_problems.push(problem);
+                problems.push(report::startup_address_conflict(accepted, other));
             } else {
                 first.insert(address, accepted);
             }
         }
+        self.report.startup_problems = problems;
     }
 
     fn finish(mut self) -> Effective {
-        let startup = in_file_order(&self.startup);
         let of = |is: fn(&ObjectKey) -> bool| {
-            startup.iter().map(AsRef::as_ref).filter(move |a: &&Accepted| is(a.key()))
+            self.startup.iter().map(|a| &***a).filter(move |a: &&Accepted| is(a.key()))
         };
         let header = Header::of(of(refs::is_router), of(refs::is_group));
-        let mut resources: Vec<Origin> =
-            self.shown.into_values().map(|(_, origin)| origin).collect();
-        resources.sort_unstable_by(Origin::output_order);
+        self.resources.sort_by(Origin::output_order);
         self.report.sort();
-        Effective { header, resources, report: self.report }
+        Effective { header, resources: self.resources, report: self.report }
     }
-}
-
-fn in_file_order(startup: &BTreeMap<ObjectKey, Arc<Accepted>>) -> Vec<Arc<Accepted>> {
-    let mut list: Vec<_> = startup.values().cloned().collect();
-    list.sort_by(|a, b| a.source.cmp(&b.source).then_with(|| a.key().cmp(b.key())));
-    list
 }
 
 /// The first of each subscription, and of those the first.
-fn winner(proposals: &[Proposal]) -> Option<&Proposal> {
-    let mut firsts: BTreeMap<&str, &Proposal> = BTreeMap::new();
-    for proposal in proposals {
-        let first = firsts.entry(&proposal.part().subscription).or_insert(proposal);
-        if proposal.contest_order(first).is_lt() {
-            *first = proposal;
+fn winner<'c, 'a>(candidates: &[&'c Candidate<'a>]) -> Option<&'c Candidate<'a>> {
+    if let [only] = candidates {
+        return Some(only);
+    }
+    let mut firsts: BTreeMap<&str, &Candidate<'a>> = BTreeMap::new();
+    for candidate in candidates {
+        let subscription = &candidate.proposal.part().subscription;
+        let first = firsts.entry(subscription).or_insert(candidate);
+        if candidate.proposal.contest_order(&first.proposal).is_lt() {
+            *first = candidate;
         }
     }
-    Proposal::between(firsts.into_values())
+    let first = Proposal::between(firsts.into_values().map(|c| &c.proposal))?;
+    candidates.iter().copied().find(|c| c.proposal == *first)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::body;
 use crate::api::accepted::Accepted;
+use crate::api::kinds::redact::redact;
 use crate::api::object::{ObjectKey, Resource};
 use crate::api::part::Part;
 use crate::api::value::Value;
@@ -118,7 +119,7 @@ impl Origin {
     /// that name its cause.
     pub fn body(&self) -> Cow<'_, Value> {
         match self {
-            Self::Startup(accepted) => body::redacted(&accepted.resource),
+            Self::Startup(accepted) => redact(&accepted.resource.body, accepted.key()),
             Self::Dynamic(proposal) => Cow::Owned(body::annotated(proposal)),
         }
     }

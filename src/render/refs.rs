@@ -1,18 +1,18 @@
 //! What the rules need to know of a resource's fields: hard references, domains, claims, control
 //! Kinds.
 //!
-//! Pure. The one place of this layer that names Kinds and field paths.
+//! Pure. The one place of this layer that names Kinds and field paths. It reads the fields where
+//! they stand, because the typed decoder (`kinds::decode`) costs several times what a whole render
+//! may; a test holds the table of references equal to `kinds::references`.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::api::kinds::{config, federation, hybrid, plugin};
+use crate::api::kinds::{config, federation, hybrid, plugin, registry, router};
 use crate::api::object::{ObjectKey, Resource};
 use crate::api::value::Value;
 
-/// The apiVersion of Router.
-pub(super) const ROUTER_VERSION: &str = "routerd.net/v1alpha1";
 /// The Kind of the whole document.
 pub(super) const ROUTER: &str = "Router";
 
@@ -59,8 +59,6 @@ const SUBSCRIPTION: (&str, &str) = (federation::API_VERSION, "EventSubscription"
 const PLUGIN: (&str, &str) = (plugin::API_VERSION, "Plugin");
 const SOURCE: (&str, &str) = (plugin::API_VERSION, "DynamicConfigSource");
 const POLICY: (&str, &str) = (config::API_VERSION, "DynamicOverridePolicy");
-const PART: (&str, &str) = (config::API_VERSION, "DynamicConfigPart");
-const OUTPUT: (&str, &str) = (config::API_VERSION, "ConfigOutput");
 const OVERLAY: (&str, &str) = (hybrid::API_VERSION, "OverlayPeer");
 const DOMAIN: (&str, &str) = (hybrid::API_VERSION, "AddressMobilityDomain");
 const PROFILE: (&str, &str) = (hybrid::API_VERSION, "CloudProviderProfile");
@@ -77,10 +75,6 @@ const FIELDS: [Field; 8] = [
     Field { of: CLAIM, path: "spec.capture.providerRef", to: PROFILE },
     Field { of: CLAIM, path: "spec.delivery.peerRef", to: OVERLAY },
 ];
-
-/// The Kinds that steer the program itself: never proposed, never masked.
-const CONTROL: [(&str, &str); 8] =
-    [(ROUTER_VERSION, ROUTER), GROUP, PEER, SUBSCRIPTION, PLUGIN, POLICY, PART, OUTPUT];
 
 fn is(key: &ObjectKey, (api_version, kind): (&str, &str)) -> bool {
     key.kind == kind && key.api_version == api_version
@@ -108,17 +102,14 @@ pub(super) fn rank(key: &ObjectKey) -> u8 {
     if is(key, CLAIM) { 2 } else { u8::from(FIELDS.iter().any(|field| is(key, field.of))) }
 }
 
-/// The ranks there are.
-pub(super) const RANKS: std::ops::RangeInclusive<u8> = 0..=2;
-
 /// Whether this Kind steers the program itself.
 pub(super) fn is_control(key: &ObjectKey) -> bool {
-    CONTROL.iter().any(|&kind| is(key, kind))
+    registry::find(&key.api_version, &key.kind).is_some_and(|info| info.control)
 }
 
 /// Whether this is the document's own Kind, which stands around the resources and not among them.
 pub(super) fn is_router(key: &ObjectKey) -> bool {
-    is(key, (ROUTER_VERSION, ROUTER))
+    is(key, (router::API_VERSION, ROUTER))
 }
 
 /// Whether this names the node.
@@ -188,9 +179,9 @@ pub(super) fn domain_key(name: &str) -> KeyRef<'_> {
     KeyRef { api_version: DOMAIN.0, kind: DOMAIN.1, name }
 }
 
-/// A host address, with or without `/32`.
+/// A host address, written as the /32 that it is.
 pub(super) fn parse_address(text: &str) -> Option<Ipv4Addr> {
-    text.strip_suffix("/32").unwrap_or(text).parse().ok()
+    text.strip_suffix("/32")?.parse().ok()
 }
 
 /// What a policy allows to be masked, as (source, target).
@@ -221,27 +212,8 @@ pub(super) fn node_name(group: &Resource) -> Option<&str> {
 }
 
 fn text<'a>(body: &'a Value, path: &str) -> Option<&'a str> {
-    body.get_path(path)?.as_str().filter(|text| !text.is_empty())
+    body.get_path(path)?.as_str().filter(|text| !text.trim().is_empty())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_hard_reference_leads_to_a_lower_rank() {
-        let rank_of = |(api, kind): (&str, &str)| rank(&ObjectKey::new(api, kind, "x"));
-        for field in &FIELDS {
-            assert!(rank_of(field.of) > rank_of(field.to), "{} {}", field.of.1, field.path);
-            assert!(RANKS.contains(&rank_of(field.of)), "{}", field.of.1);
-        }
-    }
-
-    #[test]
-    fn an_address_is_one_host_however_it_is_written() {
-        assert_eq!(parse_address("10.0.0.9/32"), parse_address("10.0.0.9"));
-        for bad in ["10.0.0.0/24", "10.0.0", "fd00::1/128", "", "10.0.0.9/032", "/32"] {
-            assert_eq!(parse_address(bad), None, "{bad}");
-        }
-    }
-}
+mod tests;

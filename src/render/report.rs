@@ -184,7 +184,7 @@ pub(super) fn startup_wins(proposal: &Proposal, startup: &Accepted) -> LeftOut {
 
 /// A resource whose identity another proposal has.
 pub(super) fn conflicted(proposal: &Proposal, winner: &Proposal) -> LeftOut {
-    let message = format!("{} {}", named(winner), why_it_wins(proposal, winner));
+    let message = format!("{} wins: {}", named(winner), why_it_wins(proposal, winner));
     let why = (Reason::Conflicted, message);
     left_out(proposal.part(), proposal.key(), why, winner.part().created_at)
 }
@@ -199,7 +199,7 @@ pub(super) fn address_conflict(proposal: &Proposal, winner: &Origin) -> LeftOut 
         ),
         Origin::Dynamic(claim) => (
             format!(
-                "{written} is claimed by {} of {} {}",
+                "{written} is claimed by {} of {}, which wins: {}",
                 claim.key(),
                 named(claim),
                 why_it_wins(proposal, claim)
@@ -217,11 +217,11 @@ fn named(winner: &Proposal) -> String {
 fn why_it_wins(loser: &Proposal, winner: &Proposal) -> String {
     let (lost, won) = (loser.part(), winner.part());
     if Arc::ptr_eq(lost, won) {
-        "comes first in the same part".to_owned()
+        "it comes first in the same part".to_owned()
     } else if lost.subscription == won.subscription {
-        format!("of the same subscription wins: observed later, at {}", won.event_observed_at)
+        format!("its observation of {} is the subscription's newest", won.event_observed_at)
     } else {
-        format!("wins: its fact has been live longer, since {}", won.since)
+        format!("its fact has been live the longest, since {}", won.since)
     }
 }
 

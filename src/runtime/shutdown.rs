@@ -48,6 +48,11 @@ impl Shutdown {
         self.abort.is_cancelled()
     }
 
+    /// A token that is cancelled when anyone asks to stop; for code that knows only tokens.
+    pub fn drain_token(&self) -> CancellationToken {
+        self.drain.clone()
+    }
+
     /// Waits until anyone asks to stop, in either way.
     pub async fn draining(&self) {
         self.drain.cancelled().await;

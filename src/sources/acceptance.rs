@@ -145,7 +145,7 @@ pub fn decide(
     pass.contests(scan);
     pass.absences(scan);
     let Pass { sights, losses, upserts, problems, .. } = pass;
-    let settled = losses.settle(previous.objects.len(), memory.mass, at, waits);
+    let settled = losses.settle(previous.objects.len(), &memory.mass, at, waits);
     let mut findings = Findings {
         roots: roots.statuses(),
         files: FileCounts::of(scan),
@@ -157,7 +157,7 @@ pub fn decide(
     };
     findings.held.extend(settled.held);
     findings.set_problems(problems);
-    let since = findings.date(memory.since, at.now);
+    let since = findings.date(&memory.since, at.now);
     Decision {
         upserts,
         deletes: settled.deletes,

@@ -168,7 +168,7 @@ impl Findings {
     /// the next time.
     pub(super) fn date(
         &mut self,
-        before: HashMap<String, Time>,
+        before: &HashMap<String, Time>,
         now: Time,
     ) -> HashMap<String, Time> {
         let mut dates = HashMap::new();

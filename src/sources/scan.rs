@@ -5,6 +5,7 @@
 //! cannot be read is part of what it says, because acceptance must know what it could not see.
 
 mod claim;
+mod manifests;
 mod read;
 mod stamp;
 mod walk;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::api::yaml::{self, YamlError};
 
 pub use self::claim::{Claim, Decoder, Fit, Refusal};
+pub use self::manifests::Manifests;
 pub use self::stamp::{DirectoryId, Stamp};
 
 use self::read::Reader;

@@ -10,3 +10,6 @@ mod net;
 mod plugin;
 mod router;
 mod words;
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ pub fn classify(api_version: &str, kind: &str) -> Result<Class, Misnamed> {
     let closed = CLOSED.contains(&group);
     match slip_of(kind, closed) {
         Some(info) => Err(unknown(kind, Some(suggestion(api_version, info)))),
-        None if closed => Err(unknown(kind, members(group))),
+        None if closed => Err(unknown(kind, Some(members(group)))),
         None => Ok(Class::Opaque),
     }
 }
@@ -90,7 +90,7 @@ fn slip_of(kind: &str, closed: bool) -> Option<&'static KindInfo> {
 /// Whether a group is somebody else's, and not a misspelt one of ours.
 fn is_foreign(group: &str) -> bool {
     const EDITS: usize = 3;
-    let ours = KINDS.iter().map(|info| info.group());
+    let ours = KINDS.iter().map(KindInfo::group);
     group.contains('.')
         && !group.ends_with("routerd.net")
         && nearest_within(group, ours, EDITS).is_none()
@@ -116,10 +116,10 @@ fn suggestion(api_version: &str, info: &KindInfo) -> String {
     }
 }
 
-fn members(group: &str) -> Option<String> {
+fn members(group: &str) -> String {
     let names: Vec<&str> =
         KINDS.iter().filter(|info| info.group() == group).map(|info| info.kind).collect();
-    Some(format!("Kinds of {group}: {}", names.join(", ")))
+    format!("Kinds of {group}: {}", names.join(", "))
 }
 
 #[cfg(test)]

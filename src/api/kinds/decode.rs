@@ -3,17 +3,15 @@
 //! Pure. The resource is the unit of acceptance: every item of a Router stands or falls alone, and
 //! a Router whose own frame is broken still yields what can be read in it.
 
-use std::cell::RefCell;
-
 use super::classify::{Class, classify};
-use super::metadata::{SERVER_SET, name_fault};
-use super::place::{Place, Tree};
+use super::metadata::{SERVER_SET, check_name};
+use super::place::{Tree, inspect};
 use super::router;
 use super::spec::Spec;
 use crate::api::decode::Problem;
 use crate::api::object::{ObjectKey, Resource, is_valid_name};
 use crate::api::value::Value;
-use crate::api::yaml::{Node, NodeKind, Pos};
+use crate::api::yaml::{Entry, Node, NodeKind, Pos};
 
 /// A resource that can be accepted.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,26 +108,22 @@ fn is_router(node: &Node) -> bool {
 
 /// Decodes a Router without its resources.
 fn decode_frame(node: &Node, resources: Option<&Node>) -> Result<Decoded, Rejected> {
-    let outcome = decode_resource(&without_resources(node), "");
-    let misshapen = match resources {
-        Some(list) => list.items().is_none() && !list.is_null(),
-        None => false,
-    };
-    if misshapen {
-        let found = RefCell::new(outcome.err().map(|r| r.problems).unwrap_or_default());
-        let root = Place::root(Tree::Node(node), "", &found);
-        let hint = "each item is one resource: apiVersion, kind, metadata, spec";
-        root.field("spec").field("resources").refuse_with("expected a list of resources", hint);
-        drop(root);
-        let mut problems = found.into_inner();
-        problems.sort_by_key(|problem| problem.pos);
+    let frame = without_resources(node);
+    let outcome = decode_resource(&frame, "");
+    if resources.is_some_and(|list| list.items().is_none() && !list.is_null()) {
+        let ((), misshapen) = inspect(Tree::Node(node), "", |root| {
+            let hint = "each item is one resource: apiVersion, kind, metadata, spec";
+            root.field("spec").field("resources").refuse_with("expected a list of resources", hint);
+        });
+        let mut problems = outcome.err().map(|rejected| rejected.problems).unwrap_or_default();
+        problems.extend(misshapen);
         return Err(rejected(Tree::Node(node), problems, true));
     }
-    // What the frame hides is a second `resources`, or a spec that is none.
+    // What a frame hides is a second `resources`, or a spec that is none.
     outcome.map_err(|rejected| {
         let unread = node.get("spec").is_none_or(|spec| !matches!(spec.kind, NodeKind::Map(_)));
-        let faulty = !without_resources(node).faults("").is_empty();
-        Rejected { hides: rejected.hides || unread || faulty, ..rejected }
+        let hides = rejected.hides || unread || !frame.faults("").is_empty();
+        Rejected { hides, ..rejected }
     })
 }
 
@@ -140,13 +134,13 @@ fn without_resources(node: &Node) -> Node {
         .iter()
         .map(|entry| match &entry.value.kind {
             NodeKind::Map(fields) if &*entry.key.text == "spec" => {
-                let is_resources = |field: &&crate::api::yaml::Entry| {
+                let is_resources = |field: &&Entry| {
                     &*field.key.text == "resources"
                         && !matches!(field.value.kind, NodeKind::Invalid(_))
                 };
                 let kept = fields.iter().filter(|field| !is_resources(field)).cloned().collect();
                 let value = Node { pos: entry.value.pos, kind: NodeKind::Map(kept) };
-                crate::api::yaml::Entry { key: entry.key.clone(), value }
+                Entry { key: entry.key.clone(), value }
             }
             _ => entry.clone(),
         })
@@ -188,44 +182,43 @@ fn read(tree: Tree<'_>, base: &str) -> Result<(Class, Spec), Rejected> {
 
 /// What `apiVersion` and `kind` say.
 fn head(tree: Tree<'_>, base: &str) -> Result<Class, Vec<Problem>> {
-    let found = RefCell::new(Vec::new());
-    let root = Place::root(tree, base, &found);
-    if root.expect_mapping("a resource has apiVersion, kind, metadata and spec") {
-        let (api_version, kind) = (root.required_text("apiVersion"), root.required_text("kind"));
-        if let (Some(api_version), Some(kind)) = (api_version, kind) {
-            match classify(api_version, kind) {
-                Ok(class) => return Ok(class),
-                Err(misnamed) => {
-                    root.field(misnamed.field).push(misnamed.message, misnamed.hint);
-                }
-            }
+    let (class, problems) = inspect(tree, base, |root| {
+        if !root.expect_mapping("a resource has apiVersion, kind, metadata and spec") {
+            return None;
         }
-    }
-    drop(root);
-    Err(found.into_inner())
+        let (api_version, kind) = (root.required_text("apiVersion"), root.required_text("kind"));
+        let outcome = classify(api_version?, kind?);
+        outcome.map_err(|misnamed| root.refuse_misnamed(misnamed)).ok()
+    });
+    class.ok_or(problems)
 }
 
 /// Checks `metadata.name` of an opaque resource, the only thing that must be right about it.
 fn name(tree: Tree<'_>, base: &str) -> Result<(), Vec<Problem>> {
-    let found = RefCell::new(Vec::new());
-    let root = Place::root(tree, base, &found);
-    let metadata = root.field("metadata");
-    if !metadata.is_given() {
-        root.refuse_missing("metadata", tree.get("metadata").is_some());
-    } else if metadata.expect_mapping("metadata holds the resource's name")
-        && let Some(name) = metadata.required_text("name")
-        && !is_valid_name(name)
-    {
-        let (message, hint) = name_fault(name);
-        metadata.field("name").refuse_with(message, hint);
-    }
-    drop(metadata);
-    drop(root);
-    let problems = found.into_inner();
+    let ((), problems) = inspect(tree, base, |root| {
+        let metadata = root.field("metadata");
+        if !metadata.is_given() {
+            root.refuse_missing("metadata", tree.get("metadata").is_some());
+        } else if metadata.expect_mapping("metadata holds the resource's name")
+            && let Some(name) = metadata.required_text("name")
+        {
+            check_name(name, &metadata.field("name"));
+        }
+    });
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-fn rejected(tree: Tree<'_>, problems: Vec<Problem>, hides: bool) -> Rejected {
+/// Complaints that are kept of one resource: whoever made more mistakes mends these first, and
+/// hostile input does not fill the store with them.
+const MOST_PROBLEMS: usize = 20;
+
+fn rejected(tree: Tree<'_>, mut problems: Vec<Problem>, hides: bool) -> Rejected {
+    let left = problems.len().saturating_sub(MOST_PROBLEMS);
+    if left > 0 {
+        problems.truncate(MOST_PROBLEMS);
+        let message = format!("and {left} more problems");
+        problems.push(Problem { pos: tree.pos(), path: String::new(), message, hint: None });
+    }
     let key = key_of(tree);
     let pos = tree.pos().unwrap_or(Pos::START);
     Rejected { hides: hides || key.is_none(), key, pos, problems }
@@ -272,23 +265,16 @@ fn without_server_set(mut body: Value) -> Value {
 
 /// A note on each field that is there and ignored.
 fn ignored(node: &Node, base: &str) -> Vec<Problem> {
-    let found = RefCell::new(Vec::new());
-    let root = Place::root(Tree::Node(node), base, &found);
-    let metadata = root.field("metadata");
-    let message = "ignored: only the daemon sets it";
-    if node.get("status").is_some() {
-        root.key("status").refuse(message);
-    }
-    let in_metadata = node.get("metadata");
-    for field in SERVER_SET {
-        if in_metadata.is_some_and(|metadata| metadata.get(field).is_some()) {
-            metadata.key(field).refuse(message);
+    const MESSAGE: &str = "ignored: only the daemon sets it";
+    let ((), notes) = inspect(Tree::Node(node), base, |root| {
+        let metadata = root.field("metadata");
+        for field in SERVER_SET.into_iter().filter(|field| metadata.has(field)) {
+            metadata.key(field).refuse(MESSAGE);
         }
-    }
-    drop(metadata);
-    drop(root);
-    let mut notes = found.into_inner();
-    notes.sort_by_key(|note| note.pos);
+        if root.has("status") {
+            root.key("status").refuse(MESSAGE);
+        }
+    });
     notes
 }
 

@@ -232,8 +232,10 @@ pub struct Rate {
 pub struct EventSubscriptionSpec {
     /// The EventGroup.
     pub group_ref: String,
-    /// Which facts. Required: the default exists for the check to say what is missing in it.
+    /// Which facts.
+    // Required: the default lets the check say what must stand in it.
     #[serde(default)]
+    #[schemars(!default)]
     pub r#match: Match,
     /// Which plugin, and when.
     pub trigger: TriggerSpec,
@@ -252,7 +254,7 @@ pub struct EventSubscriptionSpec {
 pub struct Match {
     /// Event types, exactly; at least one, none blank.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(!default, length(min = 1))]
     pub types: Vec<String>,
     /// Subjects that begin with one of these.
     #[serde(default)]

@@ -93,7 +93,7 @@ pub(super) fn check_name(name: &str, at: &Place<'_>) {
 }
 
 /// What is wrong with a name, and the grammar.
-pub(super) fn name_fault(name: &str) -> (String, String) {
+fn name_fault(name: &str) -> (String, String) {
     const GRAMMAR: &str = "a name is a-z, 0-9, '-' and '.', beginning and ending with a letter or \
                            digit, 253 bytes at most";
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

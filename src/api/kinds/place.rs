@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use serde::de::DeserializeOwned;
 
+use super::classify::Misnamed;
 use crate::api::decode::path::Path;
 use crate::api::decode::{self, Problem};
 use crate::api::value::Value;
@@ -93,6 +94,21 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// What `check` returns for a resource, and the complaints it made, in the order of the file.
+/// `base` is the path of the resource.
+pub(super) fn inspect<R>(
+    tree: Tree<'_>,
+    base: &str,
+    check: impl FnOnce(&Place<'_>) -> R,
+) -> (R, Vec<Problem>) {
+    let found = RefCell::new(Vec::new());
+    let root = Place { tree: Some(tree), pos: tree.pos(), path: Path::root(base), found: &found };
+    let result = check(&root);
+    let mut problems = found.into_inner();
+    problems.sort_by_key(|problem| problem.pos);
+    (result, problems)
+}
+
 /// A place; complaints made at it are collected in one list.
 pub(super) struct Place<'p> {
     tree: Option<Tree<'p>>,
@@ -102,11 +118,6 @@ pub(super) struct Place<'p> {
 }
 
 impl<'p> Place<'p> {
-    /// The root of a resource, whose path is `base`.
-    pub(super) fn root(tree: Tree<'p>, base: &'p str, found: &'p RefCell<Vec<Problem>>) -> Self {
-        Self { tree: Some(tree), pos: tree.pos(), path: Path::root(base), found }
-    }
-
     /// A field or key below. One that is not there stands where its parent does.
     pub(super) fn field<'q>(&'q self, key: &'q str) -> Place<'q> {
         self.below(self.tree.and_then(|tree| tree.get(key)), self.path.key(key))
@@ -133,6 +144,11 @@ impl<'p> Place<'p> {
         Place { tree, pos, path, found: self.found }
     }
 
+    /// Whether a field is here, with whatever value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.tree.is_some_and(|tree| tree.get(key).is_some())
+    }
+
     /// Whether something other than null stands here.
     pub(super) fn is_given(&self) -> bool {
         self.tree.is_some_and(|tree| !tree.is_null())
@@ -148,8 +164,12 @@ impl<'p> Place<'p> {
         self.push(message.into(), Some(hint.into()));
     }
 
-    /// Complains and says the way out, if one is known.
-    pub(super) fn push(&self, message: String, hint: Option<String>) {
+    /// Complains about two words below that name no Kind.
+    pub(super) fn refuse_misnamed(&self, misnamed: Misnamed) {
+        self.field(misnamed.field).push(misnamed.message, misnamed.hint);
+    }
+
+    fn push(&self, message: String, hint: Option<String>) {
         let path = self.path.to_string();
         self.found.borrow_mut().push(Problem { pos: self.pos, path, message, hint });
     }

@@ -32,7 +32,7 @@ pub fn redact<'a>(body: &'a Value, key: &ObjectKey) -> Cow<'a, Value> {
 mod tests {
     use super::*;
 
-    fn shown(kind: &str, spec: serde_json::Value) -> (bool, serde_json::Value) {
+    fn shown(kind: &str, spec: &serde_json::Value) -> (bool, serde_json::Value) {
         let body = Value::from_serialize(&serde_json::json!({"spec": spec})).unwrap();
         let key = ObjectKey::new(net::API_VERSION, kind, "x");
         let redacted = redact(&body, &key);
@@ -45,10 +45,10 @@ mod tests {
         for (kind, field) in
             [("WireGuardInterface", "privateKey"), ("WireGuardPeer", "presharedKey")]
         {
-            let (copied, spec) = shown(kind, serde_json::json!({"a": 1, field: "s3cret", "b": 2}));
+            let (copied, spec) = shown(kind, &serde_json::json!({"a": 1, field: "s3cret", "b": 2}));
             assert!(copied);
             assert_eq!(spec, serde_json::json!({"a": 1, field: "REDACTED", "b": 2}));
-            let (_, spec) = shown(kind, serde_json::json!({field: ["s3cret"]}));
+            let (_, spec) = shown(kind, &serde_json::json!({field: ["s3cret"]}));
             assert_eq!(spec[field], "REDACTED", "whatever stands there");
         }
     }
@@ -56,9 +56,9 @@ mod tests {
     #[test]
     fn nothing_is_copied_where_there_is_nothing_to_hide() {
         let (copied, spec) =
-            shown("WireGuardInterface", serde_json::json!({"privateKeyFile": "/k"}));
+            shown("WireGuardInterface", &serde_json::json!({"privateKeyFile": "/k"}));
         assert!(!copied);
         assert_eq!(spec["privateKeyFile"], "/k");
-        assert!(!shown("Interface", serde_json::json!({"privateKey": "x"})).0);
+        assert!(!shown("Interface", &serde_json::json!({"privateKey": "x"})).0);
     }
 }

@@ -1,7 +1,5 @@
 //! The table of Kinds: what each is called, what it may do, how it is read and described.
 
-use std::cell::RefCell;
-
 use schemars::{Schema, SchemaGenerator};
 
 use super::config::{ConfigOutputSpec, DynamicConfigPartSpec, DynamicOverridePolicySpec};
@@ -12,7 +10,7 @@ use super::hybrid::{
 };
 use super::metadata::{Envelope, check_name};
 use super::net::{WireGuardInterfaceSpec, WireGuardPeerSpec};
-use super::place::{Place, Tree};
+use super::place::{Tree, inspect};
 use super::plugin::{DynamicConfigSourceSpec, PluginSpec};
 use super::router::RouterSpec;
 use super::spec::{KindSpec, Spec};
@@ -33,6 +31,7 @@ pub struct KindInfo {
     pub inert: Option<&'static str>,
     decode: fn(Tree<'_>, &str) -> Result<Spec, Vec<Problem>>,
     spec_schema: fn(&mut SchemaGenerator) -> Schema,
+    needs_spec: fn() -> bool,
 }
 
 impl KindInfo {
@@ -42,6 +41,7 @@ impl KindInfo {
         short: &'static [&'static str],
     ) -> Self {
         let spec_schema = SchemaGenerator::subschema_for::<S>;
+        let needs_spec = || S::absent().is_none();
         Self {
             api_version,
             kind,
@@ -50,6 +50,7 @@ impl KindInfo {
             inert: None,
             decode: typed::<S>,
             spec_schema,
+            needs_spec,
         }
     }
 
@@ -79,7 +80,7 @@ impl KindInfo {
 
     /// The JSON Schema (draft 2020-12) of a whole resource of this Kind.
     pub fn schema(&self) -> serde_json::Value {
-        schema::of_resource(self, self.spec_schema)
+        schema::of_resource(self, self.spec_schema, (self.needs_spec)())
     }
 
     pub(super) fn decode(&self, tree: Tree<'_>, base: &str) -> Result<Spec, Vec<Problem>> {
@@ -124,6 +125,7 @@ pub static KINDS: &[KindInfo] = &[
         inert: None,
         decode: refuse_part,
         spec_schema: SchemaGenerator::subschema_for::<DynamicConfigPartSpec>,
+        needs_spec: || true,
     },
     KindInfo::new::<ConfigOutputSpec>(config::API_VERSION, "ConfigOutput", &["co", "output"])
         .control(),
@@ -178,34 +180,31 @@ pub fn by_name(word: &str) -> Option<&'static KindInfo> {
 /// Decodes and checks a whole resource of the Kind with this spec.
 fn typed<S: KindSpec>(tree: Tree<'_>, base: &str) -> Result<Spec, Vec<Problem>> {
     let envelope: Envelope<S> = tree.decode(base)?;
-    let found = RefCell::new(Vec::new());
-    let root = Place::root(tree, base, &found);
-    check_name(&envelope.metadata.name, &root.field("metadata").field("name"));
+    let name = &envelope.metadata.name;
     let spec = envelope.spec.or_else(S::absent);
-    match &spec {
-        Some(spec) => spec.check(&root.field("spec")),
-        None => root.refuse_missing("spec", tree.get("spec").is_some()),
-    }
-    drop(root);
-    let mut problems = found.into_inner();
+    let ((), problems) = inspect(tree, base, |root| {
+        check_name(name, &root.field("metadata").field("name"));
+        match &spec {
+            Some(spec) => spec.check(&root.field("spec")),
+            None => root.refuse_missing("spec", tree.get("spec").is_some()),
+        }
+    });
     match spec {
         Some(spec) if problems.is_empty() => Ok(spec.into()),
-        _ => {
-            problems.sort_by_key(|problem| problem.pos);
-            Err(problems)
-        }
+        _ => Err(problems),
     }
 }
 
 /// Parts are made by the daemon from plugins' results.
 fn refuse_part(tree: Tree<'_>, base: &str) -> Result<Spec, Vec<Problem>> {
-    let found = RefCell::new(Vec::new());
-    Place::root(tree, base, &found).field("kind").refuse_with(
-        "a DynamicConfigPart is a runtime object and cannot be given as a manifest",
-        "to add resources, write them as manifests; to have them proposed, write an \
-         EventSubscription and a Plugin",
-    );
-    Err(found.into_inner())
+    let ((), problems) = inspect(tree, base, |root| {
+        root.field("kind").refuse_with(
+            "a DynamicConfigPart is a runtime object and cannot be given as a manifest",
+            "to add resources, write them as manifests; to have them proposed, write an \
+             EventSubscription and a Plugin",
+        );
+    });
+    Err(problems)
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use super::registry::KindInfo;
 pub(super) fn of_resource(
     info: &KindInfo,
     spec_schema: fn(&mut SchemaGenerator) -> Schema,
+    needs_spec: bool,
 ) -> Value {
+    let required = ["apiVersion", "kind", "metadata", "spec"];
+    let required = if needs_spec { &required[..] } else { &required[..3] };
     let settings = SchemaSettings::draft2020_12();
     let dialect = settings.meta_schema.clone();
     let mut generator = settings.into_generator();
@@ -29,7 +32,7 @@ pub(super) fn of_resource(
             "spec": spec,
             "status": { "description": "Set by the daemon; ignored when read from a manifest." },
         },
-        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "required": required,
         "additionalProperties": false,
         "$defs": definitions,
     })

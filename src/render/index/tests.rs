@@ -18,11 +18,11 @@ fn a_change_touches_those_it_concerns_and_no_others() {
     let mut index = loaded();
     for fact in 1..=100u8 {
         let name = format!("c{fact}");
-        let claim = claim(&name, "domain", &format!("10.0.0.{fact}"));
+        let claim = claim(&name, "domain", &format!("10.0.0.{fact}/32"));
         index.apply(Change::PutPart(Arc::new(part("s", fact, vec![claim]))));
     }
     index.take_touched();
-    let again = part("s", 7, vec![claim("c7", "domain", "10.0.0.8")]);
+    let again = part("s", 7, vec![claim("c7", "domain", "10.0.0.8/32")]);
     let own = PartKey::of(&again);
     assert!(index.apply(Change::PutPart(Arc::new(again))));
     let touched: Vec<_> = index.take_touched().parts.into_iter().collect();
@@ -33,7 +33,7 @@ fn a_change_touches_those_it_concerns_and_no_others() {
 #[test]
 fn a_renewal_that_shows_the_same_moves_nothing() {
     let mut index = loaded();
-    let mut renewed = part("s", 1, vec![claim("c", "domain", "10.0.0.1")]);
+    let mut renewed = part("s", 1, vec![claim("c", "domain", "10.0.0.1/32")]);
     assert!(index.apply(Change::PutPart(Arc::new(renewed.clone()))));
     let (revision, digest) = (index.revision(), index.digest().to_owned());
     renewed.expires_at = at(2000);
@@ -76,7 +76,9 @@ fn nothing_is_left_behind_when_everything_is_gone() {
     let mut index = loaded();
     let empty = Index::new(at(0)).digest().to_owned();
     let parts: Vec<_> = (1..9u8)
-        .map(|fact| part("s", fact, vec![claim(&format!("c{}", fact % 3), "domain", "10.0.0.1")]))
+        .map(|fact| {
+            part("s", fact, vec![claim(&format!("c{}", fact % 3), "domain", "10.0.0.1/32")])
+        })
         .collect();
     for part in &parts {
         index.apply(Change::PutPart(Arc::new(part.clone())));

@@ -33,7 +33,7 @@ pub fn key(kind: &str, name: &str) -> ObjectKey {
     ObjectKey::new(group, kind, name)
 }
 
-pub fn resource(kind: &str, name: &str, spec: Json) -> Resource {
+pub fn resource(kind: &str, name: &str, spec: &Json) -> Resource {
     let key = key(kind, name);
     let body = json!({"apiVersion": key.api_version, "kind": kind,
         "metadata": {"name": name}, "spec": spec});
@@ -41,22 +41,22 @@ pub fn resource(kind: &str, name: &str, spec: Json) -> Resource {
 }
 
 pub fn domain(name: &str, prefix: &str) -> Resource {
-    resource("AddressMobilityDomain", name, json!({"prefix": prefix, "mode": "selective-address"}))
+    resource("AddressMobilityDomain", name, &json!({"prefix": prefix, "mode": "selective-address"}))
 }
 
 pub fn overlay(name: &str) -> Resource {
-    resource("OverlayPeer", name, json!({"role": "onprem", "nodeID": name}))
+    resource("OverlayPeer", name, &json!({"role": "onprem", "nodeID": name}))
 }
 
 pub fn profile(name: &str) -> Resource {
-    resource("CloudProviderProfile", name, json!({"provider": "azure", "capabilities": ["x"]}))
+    resource("CloudProviderProfile", name, &json!({"provider": "azure", "capabilities": ["x"]}))
 }
 
 pub fn claim(name: &str, domain: &str, address: &str) -> Resource {
     resource(
         "RemoteAddressClaim",
         name,
-        json!({"domainRef": domain, "address": address, "ownerSide": "onprem",
+        &json!({"domainRef": domain, "address": address, "ownerSide": "onprem",
             "capture": {"type": "provider-secondary-ip", "providerRef": "cloud"},
             "delivery": {"peerRef": "peer", "mode": "route"}}),
     )
@@ -64,7 +64,7 @@ pub fn claim(name: &str, domain: &str, address: &str) -> Resource {
 
 pub fn policy(name: &str, source: &str, targets: &[ObjectKey]) -> Resource {
     let allow = json!([{"source": source, "operations": ["mask"], "targets": targets}]);
-    resource("DynamicOverridePolicy", name, json!({"allow": allow}))
+    resource("DynamicOverridePolicy", name, &json!({"allow": allow}))
 }
 
 /// As it stands in the file `a.yaml` at this line.

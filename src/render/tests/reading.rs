@@ -9,11 +9,11 @@ use crate::render::{Cause, diff, explain};
 fn a_diff_names_what_came_went_and_changed_down_to_the_field() {
     let before = render(
         &base(),
-        vec![part("s", 1, vec![claim("a", "domain", "10.0.0.1"), overlay("gone")])],
+        vec![part("s", 1, vec![claim("a", "domain", "10.0.0.1/32"), overlay("gone")])],
     );
     let mut world = base();
-    world.push(accepted(9, resource("EventGroup", "g", json!({"nodeName": "n"}))));
-    let mut changed = part("s", 1, vec![claim("a", "domain", "10.0.0.2"), overlay("new")]);
+    world.push(accepted(9, resource("EventGroup", "g", &json!({"nodeName": "n"}))));
+    let mut changed = part("s", 1, vec![claim("a", "domain", "10.0.0.2/32"), overlay("new")]);
     changed.event_id = "later".into();
     let out = diff(&before, &render(&world, vec![changed]));
     let words = |keys: &[crate::api::object::ObjectKey]| -> Vec<String> {
@@ -24,13 +24,13 @@ fn a_diff_names_what_came_went_and_changed_down_to_the_field() {
     assert_eq!(out.document[0].path, "metadata.name");
     let paths: Vec<_> = out.changed[0].fields.iter().map(|f| f.path.as_str()).collect();
     assert_eq!(paths, ["metadata.annotations.routerd.net/event-id", "spec.address"]);
-    assert_eq!(out.changed[0].fields[1].before.as_ref().unwrap().as_str(), Some("10.0.0.1"));
+    assert_eq!(out.changed[0].fields[1].before.as_ref().unwrap().as_str(), Some("10.0.0.1/32"));
     assert!(diff(&before, &before).is_empty());
 }
 
 #[test]
 fn lists_are_compared_place_by_place() {
-    let world = |list| [accepted(1, resource("Interface", "i", json!({ "list": list })))];
+    let world = |list| [accepted(1, resource("Interface", "i", &json!({ "list": list })))];
     let out =
         diff(&render(&world(json!([1, 2])), vec![]), &render(&world(json!([1, 3, 4])), vec![]));
     let paths: Vec<_> = out.changed[0].fields.iter().map(|f| f.path.as_str()).collect();
@@ -39,8 +39,8 @@ fn lists_are_compared_place_by_place() {
 
 #[test]
 fn an_explanation_leads_from_the_resource_to_its_cause() {
-    let claims = part("s", 1, vec![claim("a", "domain", "10.0.0.1")]);
-    let rival = part("t", 2, vec![claim("a", "domain", "10.0.0.1")]);
+    let claims = part("s", 1, vec![claim("a", "domain", "10.0.0.1/32")]);
+    let rival = part("t", 2, vec![claim("a", "domain", "10.0.0.1/32")]);
     let out = render(&base(), vec![claims, rival]);
     let found = explain(&out, &key("RemoteAddressClaim", "a")).unwrap();
     let Some(Cause::Dynamic { part, event_id, plugin, run_key, .. }) = &found.cause else {
@@ -67,7 +67,7 @@ fn the_report_has_stable_camel_case_json() {
     let mut world = base();
     let target = key("OverlayPeer", "peer");
     world.push(accepted(4, policy("p", "EventSubscription/s", std::slice::from_ref(&target))));
-    world.push(accepted(5, claim("c", "domain", "10.0.0.1")));
+    world.push(accepted(5, claim("c", "domain", "10.0.0.1/32")));
     let masks = masking(part("s", 1, vec![overlay("x")]), target);
     let out = render(&world, vec![masks, masking(part("t", 2, vec![]), key("OverlayPeer", "x"))]);
     assert_eq!(

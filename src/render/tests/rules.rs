@@ -13,7 +13,7 @@ fn dynamic(effective: &crate::render::Effective) -> Vec<String> {
 #[test]
 fn startup_resources_stand_in_file_order_and_dynamic_ones_by_identity() {
     let mut world = base();
-    world.push(accepted_in("0.yaml", 9, resource("Interface", "z", json!({}))));
+    world.push(accepted_in("0.yaml", 9, resource("Interface", "z", &json!({}))));
     let out = render(
         &world,
         vec![
@@ -41,7 +41,7 @@ fn a_mask_needs_a_policy_for_its_own_source_and_a_startup_target_that_steers_not
     let target = key("OverlayPeer", "old");
     let mut world = base();
     world.push(accepted(4, overlay("old")));
-    world.push(accepted(5, resource("EventGroup", "g", json!({"nodeName": "n"}))));
+    world.push(accepted(5, resource("EventGroup", "g", &json!({"nodeName": "n"}))));
     let masks = |targets: &[_]| targets.iter().cloned().fold(part("s", 1, vec![]), masking);
     let missing = key("OverlayPeer", "none");
     let control = key("EventGroup", "g");
@@ -118,7 +118,7 @@ fn dynamic_resources_may_lean_on_each_other_and_fall_together() {
     let lone = resource(
         "AddressMobilityDomain",
         "far",
-        json!({"prefix": "10.9.0.0/16", "peerRef": "far-peer"}),
+        &json!({"prefix": "10.9.0.0/16", "peerRef": "far-peer"}),
     );
     let chain = part("s", 1, vec![claim("a", "far", "10.9.1.1/32"), lone]);
     let support = part("t", 2, vec![overlay("far-peer")]);
@@ -162,7 +162,7 @@ fn a_claim_outside_its_domain_or_without_an_address_is_left_out() {
     assert!(left_out(&out)[0].contains("\"10.0.0.0/30\" is not one IPv4 address"));
     let mut world = base();
     world[0] = accepted(1, domain("domain", "ten"));
-    let out = render(&world, vec![claims("10.0.0.1")]);
+    let out = render(&world, vec![claims("10.0.0.1/32")]);
     assert!(left_out(&out)[0].contains("no prefix that could hold 10.0.0.1"));
 }
 
@@ -181,8 +181,8 @@ fn within_a_subscription_the_newest_observation_wins_then_the_larger_event_id() 
     assert_eq!(won, "event-2");
     assert_eq!(
         lost,
-        ["OverlayPeer/x s: Conflicted: DynamicConfigPart/s-0202020202020202 of the same \
-            subscription wins: observed later, at 1970-01-01T00:01:42Z"]
+        ["OverlayPeer/x s: Conflicted: DynamicConfigPart/s-0202020202020202 wins: its \
+            observation of 1970-01-01T00:01:42Z is the subscription's newest"]
     );
     newer.event_observed_at = older.event_observed_at;
     assert_eq!(winner(vec![newer.clone(), older.clone()]).0, "event-2");
@@ -199,7 +199,7 @@ fn between_subscriptions_the_fact_that_has_been_live_longest_wins_then_the_name(
     assert_eq!(
         lost,
         ["OverlayPeer/x a: Conflicted: DynamicConfigPart/z-0101010101010101 wins: its fact has \
-            been live longer, since 1970-01-01T00:00:51Z"]
+            been live the longest, since 1970-01-01T00:00:51Z"]
     );
     other.since = longer.since;
     assert_eq!(winner(vec![longer, other]).0, "event-2");
@@ -218,8 +218,8 @@ fn a_subscription_enters_the_contest_with_its_newest_observation() {
 fn an_unresolved_proposal_takes_no_identity_from_a_sound_one() {
     let mut world = base();
     world.remove(2);
-    let broken = part("a", 1, vec![claim("x", "domain", "10.0.0.1")]);
-    let mut good = claim("x", "domain", "10.0.0.1");
+    let broken = part("a", 1, vec![claim("x", "domain", "10.0.0.1/32")]);
+    let mut good = claim("x", "domain", "10.0.0.1/32");
     let spec = good.body.as_map_mut().unwrap().get_mut("spec").unwrap().as_map_mut().unwrap();
     spec.remove("capture");
     let out = render(&world, vec![broken, part("b", 2, vec![good])]);
@@ -231,14 +231,14 @@ fn an_unresolved_proposal_takes_no_identity_from_a_sound_one() {
 #[test]
 fn an_address_of_a_domain_belongs_to_one_claim() {
     let first = part("s", 1, vec![claim("first", "domain", "10.0.0.1/32")]);
-    let second = part("t", 2, vec![claim("second", "domain", "10.0.0.1")]);
+    let second = part("t", 2, vec![claim("second", "domain", "10.0.0.1/32")]);
     let out = render(&base(), vec![second.clone(), first.clone()]);
     assert_eq!(dynamic(&out), ["RemoteAddressClaim/first"]);
     assert_eq!(
         left_out(&out),
-        ["RemoteAddressClaim/second t: AddressConflict: 10.0.0.1 is claimed by \
-            RemoteAddressClaim/first of DynamicConfigPart/s-0101010101010101 wins: its fact has \
-            been live longer, since 1970-01-01T00:00:51Z"]
+        ["RemoteAddressClaim/second t: AddressConflict: 10.0.0.1/32 is claimed by \
+            RemoteAddressClaim/first of DynamicConfigPart/s-0101010101010101, which wins: its fact has \
+            been live the longest, since 1970-01-01T00:00:51Z"]
     );
 
     let mut world = base();
@@ -254,16 +254,16 @@ fn an_address_of_a_domain_belongs_to_one_claim() {
 
     let mut world = base();
     world.push(accepted(4, domain("other", "10.0.0.0/16")));
-    let elsewhere = part("t", 2, vec![claim("second", "other", "10.0.0.1")]);
+    let elsewhere = part("t", 2, vec![claim("second", "other", "10.0.0.1/32")]);
     let out = render(&world, vec![first, elsewhere]);
     assert_eq!(out.report.left_out, [], "two domains, two addresses");
 }
 
 #[test]
 fn who_lost_an_identity_does_not_compete_for_an_address() {
-    let winner = part("a", 1, vec![claim("x", "domain", "10.0.0.1")]);
-    let loser = part("b", 2, vec![claim("x", "domain", "10.0.0.2")]);
-    let third = part("c", 3, vec![claim("y", "domain", "10.0.0.2")]);
+    let winner = part("a", 1, vec![claim("x", "domain", "10.0.0.1/32")]);
+    let loser = part("b", 2, vec![claim("x", "domain", "10.0.0.2/32")]);
+    let third = part("c", 3, vec![claim("y", "domain", "10.0.0.2/32")]);
     let out = render(&base(), vec![winner, loser, third]);
     assert_eq!(dynamic(&out), ["RemoteAddressClaim/x", "RemoteAddressClaim/y"]);
 }
@@ -272,7 +272,7 @@ fn who_lost_an_identity_does_not_compete_for_an_address() {
 fn faults_of_startup_resources_are_told_and_never_take_them_out() {
     let mut world = base();
     world.remove(1);
-    world.push(accepted(4, claim("a", "domain", "10.0.0.1")));
+    world.push(accepted(4, claim("a", "domain", "10.0.0.1/32")));
     world.push(accepted(5, claim("b", "domain", "10.0.0.1/32")));
     let out = render(&world, vec![]);
     assert_eq!(names(&out).len(), 4);
@@ -286,10 +286,10 @@ fn faults_of_startup_resources_are_told_and_never_take_them_out() {
 fn the_faults_of_a_masked_resource_are_told_of_nobody() {
     let target = key("RemoteAddressClaim", "a");
     let mut world = base();
-    world.push(accepted(4, claim("a", "nowhere", "10.0.0.1")));
+    world.push(accepted(4, claim("a", "nowhere", "10.0.0.1/32")));
     world.push(accepted(5, policy("p", "EventSubscription/s", std::slice::from_ref(&target))));
     assert_eq!(render(&world, vec![]).report.startup_problems.len(), 1);
-    let replacing = masking(part("s", 1, vec![claim("a", "domain", "10.0.0.1")]), target);
+    let replacing = masking(part("s", 1, vec![claim("a", "domain", "10.0.0.1/32")]), target);
     let out = render(&world, vec![replacing]);
     assert_eq!(names(&out).last().unwrap(), "RemoteAddressClaim/a");
     assert_eq!(out.report.startup_problems, []);
@@ -310,7 +310,7 @@ fn a_part_is_out_from_the_very_moment_of_its_end() {
 
 #[test]
 fn a_kind_that_steers_the_program_is_never_taken_from_a_part() {
-    let out = render(&[], vec![part("s", 1, vec![resource("EventGroup", "g", json!({}))])]);
+    let out = render(&[], vec![part("s", 1, vec![resource("EventGroup", "g", &json!({}))])]);
     assert!(out.resources.is_empty());
     assert_eq!(
         left_out(&out),

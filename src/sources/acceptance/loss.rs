@@ -35,7 +35,7 @@ impl Losses {
     pub(super) fn settle(
         self,
         total: usize,
-        before: BTreeMap<ObjectKey, Duration>,
+        before: &BTreeMap<ObjectKey, Duration>,
         at: Moment,
         waits: &Waits,
     ) -> Settled {

@@ -394,22 +394,22 @@ fn nothing_is_deleted_from_what_cannot_be_seen() {
         world.remove("a.yaml");
         world.root(RootState::Unreadable("input/output error".into()));
     };
-    let states: [&dyn Fn(&mut World); 5] = [&torn, &unreadable, &nameless, &gap, &blind];
-    for (number, state) in states.iter().enumerate() {
+    let ways: [&dyn Fn(&mut World); 5] = [&torn, &unreadable, &nameless, &gap, &blind];
+    for (number, hide) in ways.iter().enumerate() {
         let mut world = World::new();
         world.file("a.yaml", &[Good("x", 1), Good("y", 1)]);
         world.after(0);
-        state(&mut world);
+        hide(&mut world);
         for step in 0..4 {
             world.after(60_000);
             if step == 1 {
                 world.restart();
             }
-            assert!(world.has("x") && world.has("y"), "state {number}");
+            assert!(world.has("x") && world.has("y"), "way {number}");
         }
         let (status, message) = world.condition("y", "Accepted").expect("told");
-        assert_eq!(status, ConditionStatus::Unknown, "state {number}: {message}");
-        assert_eq!(world.findings().settling, 0, "state {number}");
+        assert_eq!(status, ConditionStatus::Unknown, "way {number}: {message}");
+        assert_eq!(world.findings().settling, 0, "way {number}");
     }
 }
 

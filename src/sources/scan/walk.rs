@@ -92,7 +92,7 @@ impl<'l> Walk<'l> {
         match (&data, &directory) {
             (Ok(data), _) if is_file => {
                 let link = fs::symlink_metadata(root).is_ok_and(|data| data.is_symlink());
-                self.found(root.to_owned(), link, Ok(data.clone()), None);
+                self.found(root, link, Ok(data.clone()), None);
             }
             (Ok(_), RootState::Present(id)) => self.tree(root, *id),
             (Err(error), _) if !is_absent(error) => {
@@ -172,7 +172,7 @@ impl<'l> Walk<'l> {
                     let id = DirectoryId::from(&data);
                     below.push(Pending { path, real, id, depth: at.depth + 1 });
                 }
-                data if is_manifest(&path) => self.found(path, link, data, Some(&at.real)),
+                data if is_manifest(&path) => self.found(&path, link, data, Some(&at.real)),
                 _ => {}
             }
             if self.candidates.len() > self.limits.files {
@@ -184,20 +184,14 @@ impl<'l> Walk<'l> {
 
     /// Notes a path that is, or should be, a manifest file; `real` is the real path of the
     /// directory around it where that is known.
-    fn found(
-        &mut self,
-        path: PathBuf,
-        link: bool,
-        data: io::Result<Metadata>,
-        real: Option<&Path>,
-    ) {
+    fn found(&mut self, path: &Path, link: bool, data: io::Result<Metadata>, real: Option<&Path>) {
         let target = match data {
             Ok(data) if data.is_dir() => Err("is a directory, not a manifest".to_owned()),
             Ok(data) if !data.is_file() => Err("is not a regular file".to_owned()),
             Ok(data) => {
                 let real = match (real, path.file_name()) {
                     (Some(real), Some(name)) if !link => real.join(name),
-                    _ => fs::canonicalize(&path).unwrap_or_else(|_| path.clone()),
+                    _ => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
                 };
                 if link {
                     self.note_target(&real);
@@ -213,7 +207,7 @@ impl<'l> Walk<'l> {
             Some(_) => target,
             None => Err("has a name that is not UTF-8".to_owned()),
         };
-        self.candidates.push(Candidate { path: shown(&path), target });
+        self.candidates.push(Candidate { path: shown(path), target });
     }
 
     /// Where changes of a link's target show, which may stand in no directory that we read.

@@ -5,7 +5,7 @@ use super::super::config::{Allow, ConfigOutputSpec, DynamicOverridePolicySpec, T
 use super::super::metadata::check_name;
 use super::super::place::Place;
 use super::super::spec::KindSpec;
-use super::plugin::{misnamed_at, run_time};
+use super::plugin::run_time;
 use super::words::{file_path, no_nul};
 use crate::api::object::is_valid_name;
 
@@ -39,10 +39,10 @@ fn check_allow(allow: &Allow, at: &Place<'_>) {
 fn check_target(target: &Target, at: &Place<'_>) {
     match classify(&target.api_version, &target.kind) {
         Ok(Class::Typed(info)) if info.control => {
-            at.field("kind").refuse(format!("a {} is never masked", info.kind));
+            at.field("kind").refuse(format!("{} is never masked", info.kind));
         }
         Ok(_) => {}
-        Err(misnamed) => misnamed_at(misnamed, at),
+        Err(misnamed) => at.refuse_misnamed(misnamed),
     }
     check_name(&target.name, &at.field("name"));
 }
@@ -53,7 +53,7 @@ impl KindSpec for ConfigOutputSpec {
         let list = at.field("select");
         for (index, select) in self.select.iter().enumerate() {
             if let Err(misnamed) = classify(&select.api_version, &select.kind) {
-                misnamed_at(misnamed, &list.item(index));
+                list.item(index).refuse_misnamed(misnamed);
             }
         }
         if let Some(hook) = &self.on_change {

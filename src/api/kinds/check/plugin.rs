@@ -1,6 +1,6 @@
 //! Checks of `plugin.routerd.net`.
 
-use super::super::classify::{Class, Misnamed, classify};
+use super::super::classify::{Class, classify};
 use super::super::place::Place;
 use super::super::plugin::{DynamicConfigSourceSpec, PluginSpec, Produces, Sandbox};
 use super::super::spec::KindSpec;
@@ -72,13 +72,8 @@ fn check_produces(item: &Produces, at: &Place<'_>) {
             "control Kinds are written by people",
         ),
         Ok(_) => {}
-        Err(misnamed) => misnamed_at(misnamed, at),
+        Err(misnamed) => at.refuse_misnamed(misnamed),
     }
-}
-
-/// Complains about two words that name no Kind.
-pub(super) fn misnamed_at(misnamed: Misnamed, at: &Place<'_>) {
-    at.field(misnamed.field).push(misnamed.message, misnamed.hint);
 }
 
 fn check_sha256(digest: &str, at: &Place<'_>) {

@@ -26,14 +26,19 @@ pub(super) fn all_filled(at: &Place<'_>, texts: &[String]) {
 }
 
 /// A number within bounds.
-pub(super) fn between<N: PartialOrd + Display>(at: &Place<'_>, number: N, least: N, most: N) {
+pub(super) fn between<N: PartialOrd + Display + Copy>(
+    at: &Place<'_>,
+    number: N,
+    least: N,
+    most: N,
+) {
     if number < least || number > most {
         at.refuse(format!("expected {least} to {most}, found {number}"));
     }
 }
 
 /// A number with a lower bound.
-pub(super) fn at_least<N: PartialOrd + Display>(at: &Place<'_>, number: N, least: N) {
+pub(super) fn at_least<N: PartialOrd + Display + Copy>(at: &Place<'_>, number: N, least: N) {
     if number < least {
         at.refuse(format!("expected {least} or more, found {number}"));
     }
@@ -81,22 +86,20 @@ pub(super) fn no_nul(at: &Place<'_>, text: &str) -> bool {
 
 /// A network without host bits.
 pub(super) fn network(at: &Place<'_>, text: &str) {
-    match text.parse::<IpNet>() {
-        Ok(net) => no_host_bits(at, text, net),
-        Err(_) => {
-            at.refuse_with(format!("{text:?} is not a network"), network_hint(text, "10.0.0.0/24"))
-        }
+    if let Ok(net) = text.parse::<IpNet>() {
+        no_host_bits(at, text, net);
+    } else {
+        at.refuse_with(format!("{text:?} is not a network"), network_hint(text, "10.0.0.0/24"));
     }
 }
 
 /// An IPv4 network without host bits.
 pub(super) fn ipv4_network(at: &Place<'_>, text: &str) {
-    match text.parse::<Ipv4Net>() {
-        Ok(net) => no_host_bits(at, text, net.into()),
-        Err(_) => {
-            let message = format!("{text:?} is not an IPv4 network");
-            at.refuse_with(message, network_hint(text, "10.0.0.0/24"));
-        }
+    if let Ok(net) = text.parse::<Ipv4Net>() {
+        no_host_bits(at, text, net.into());
+    } else {
+        let message = format!("{text:?} is not an IPv4 network");
+        at.refuse_with(message, network_hint(text, "10.0.0.0/24"));
     }
 }
 

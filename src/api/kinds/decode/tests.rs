@@ -230,6 +230,17 @@ fn a_rejection_says_who_it_is_about_and_whether_it_hides_anything() {
     assert_eq!(about(&other), (Some("EventGrup/cloudedge".to_owned()), true));
 }
 
+#[test]
+fn of_many_problems_the_first_are_kept() {
+    let many: Vec<String> = (0..30).map(|n| format!("x{n}: 1")).collect();
+    let text =
+        GROUP.replace("nodeName: cloud-router", &format!("nodeName: n, {}", many.join(", ")));
+    let found = refused(&text);
+    assert_eq!(found.len(), 21);
+    assert!(found[0].starts_with("5:21: spec.x0: unknown field"), "{}", found[0]);
+    assert_eq!(found[20], "2:1: and 10 more problems");
+}
+
 const ROUTER: &str = "\
 apiVersion: routerd.net/v1alpha1
 kind: Router

@@ -1,0 +1,156 @@
+use super::*;
+
+fn item(n: u8, key: &str) -> Item {
+    Item {
+        fact: FactId([n; 16]),
+        due: Due { run_key: key.into(), renewal: 0, event_id: format!("e{n}"), retry: false },
+        subject: format!("s{n}").into(),
+        cohort: None,
+    }
+}
+
+fn names() -> (Arc<str>, Arc<str>) {
+    ("sub".into(), "plugin".into())
+}
+
+fn batch(pick: Pick) -> Vec<u8> {
+    match pick {
+        Pick::Batch { items, .. } => items.iter().map(|i| i.fact.0[0]).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+#[test]
+fn without_windows_a_run_starts_at_once_and_what_came_meanwhile_goes_together() {
+    let (sub, plugin) = names();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &plugin, Windows::default(), item(1, "a"), now);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [1]);
+    for n in 2..5 {
+        dispatch.want(&sub, &plugin, Windows::default(), item(n, "a"), now);
+    }
+    dispatch.finish(&sub, &[item(1, "a")]);
+    assert_eq!(batch(dispatch.pick(&plugin, 2, now)), [2, 3]);
+    assert_eq!(batch(dispatch.pick(&plugin, 2, now)), [4]);
+    assert_eq!(dispatch.pick(&plugin, 2, now), Pick::Idle);
+}
+
+#[test]
+fn debounce_waits_for_quiet_exactly_and_the_window_bounds_it() {
+    let (sub, plugin) = names();
+    let start = Instant::now();
+    let windows = Windows { debounce: MS(300), batch_window: MS(1000) };
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &plugin, windows, item(1, "a"), start);
+    assert_eq!(dispatch.pick(&plugin, 10, start), Pick::Wait(start + MS(300)));
+    for n in 1..5u8 {
+        let at = start + MS(u64::from(n) * 250);
+        assert!(matches!(dispatch.pick(&plugin, 10, at), Pick::Wait(_)), "{n}");
+        if n < 4 {
+            dispatch.want(&sub, &plugin, windows, item(n + 1, "a"), at);
+        }
+    }
+    assert_eq!(dispatch.pick(&plugin, 10, start + MS(999)), Pick::Wait(start + MS(1000)));
+    assert_eq!(batch(dispatch.pick(&plugin, 10, start + MS(1000))), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_replan_of_the_same_run_does_not_restart_the_quiet() {
+    let (sub, plugin) = names();
+    let start = Instant::now();
+    let windows = Windows { debounce: MS(300), batch_window: MS(0) };
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &plugin, windows, item(1, "a"), start);
+    dispatch.want(&sub, &plugin, windows, item(1, "a"), start + MS(200));
+    assert_eq!(dispatch.pick(&plugin, 1, start + MS(299)), Pick::Wait(start + MS(300)));
+    // A newer observation is news.
+    dispatch.want(&sub, &plugin, windows, item(1, "b"), start + MS(299));
+    assert_eq!(dispatch.pick(&plugin, 1, start + MS(300)), Pick::Wait(start + MS(599)));
+    match dispatch.pick(&plugin, 1, start + MS(599)) {
+        Pick::Batch { items, .. } => assert_eq!(items[0].due.run_key, "b"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn endless_news_cannot_hold_a_debounce_longer_than_its_bound() {
+    let (sub, plugin) = names();
+    let start = Instant::now();
+    let windows = Windows { debounce: MS(30_000), batch_window: MS(0) };
+    let mut dispatch = Dispatch::default();
+    for n in 0..6u8 {
+        let at = start + MS(u64::from(n) * 10_000);
+        dispatch.want(&sub, &plugin, windows, item(n, "a"), at);
+    }
+    let bound = start + MAX_DEBOUNCE;
+    assert_eq!(dispatch.pick(&plugin, 10, start + MS(59_000)), Pick::Wait(bound));
+    assert_eq!(batch(dispatch.pick(&plugin, 10, bound)).len(), 6);
+}
+
+#[test]
+fn runs_about_one_subject_never_overlap() {
+    let (sub, plugin) = names();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    let windows = Windows::default();
+    dispatch.want(&sub, &plugin, windows, item(1, "a"), now);
+    assert_eq!(batch(dispatch.pick(&plugin, 1, now)), [1]);
+    dispatch.want(&sub, &plugin, windows, item(1, "b"), now);
+    dispatch.want(&sub, &plugin, windows, item(2, "a"), now);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [2]);
+    assert_eq!(dispatch.pick(&plugin, 10, now), Pick::Idle);
+    dispatch.finish(&sub, &[item(1, "a")]);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [1]);
+}
+
+#[test]
+fn halves_of_a_failed_batch_stay_apart() {
+    let (sub, plugin) = names();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    for n in 0..6u8 {
+        let mut item = item(n, "a");
+        item.due.retry = true;
+        item.cohort = (n < 4).then(|| Cohort { run: 1, place: u32::from(n / 2) });
+        dispatch.want(&sub, &plugin, Windows::default(), item, now);
+    }
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [0, 1]);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [2, 3]);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [4, 5]);
+}
+
+#[test]
+fn subscriptions_of_one_plugin_take_turns() {
+    let (_, plugin) = names();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    for sub in ["a", "b"] {
+        for n in 0..2u8 {
+            dispatch.want(&sub.into(), &plugin, Windows::default(), item(n, "k"), now);
+        }
+    }
+    let mut order = Vec::new();
+    while let Pick::Batch { subscription, .. } = dispatch.pick(&plugin, 1, now) {
+        order.push(subscription.to_string());
+    }
+    assert_eq!(order, ["a", "b", "a", "b"]);
+}
+
+#[test]
+fn what_is_finished_or_forgotten_leaves_nothing_behind() {
+    let (sub, plugin) = names();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &plugin, Windows::default(), item(1, "a"), now);
+    dispatch.want(&sub, &plugin, Windows::default(), item(2, "a"), now);
+    assert_eq!(batch(dispatch.pick(&plugin, 1, now)), [1]);
+    // Asked for again while it runs: it is already under way.
+    assert!(!dispatch.want(&sub, &plugin, Windows::default(), item(1, "a"), now));
+    dispatch.forget(&SubFact { subscription: Arc::clone(&sub), fact: FactId([2; 16]) });
+    dispatch.finish(&sub, &[item(1, "a")]);
+    assert!(dispatch.is_empty());
+    assert!(dispatch.queues.is_empty() && dispatch.turns.is_empty());
+}

@@ -1,0 +1,210 @@
+//! Follows the store: every durable change is put into the world, then triggers whom it concerns.
+//!
+//! A change names a row; what the row holds is read now, not when it was written. So a change that
+//! is seen twice, or late, does no harm, and one that was overtaken is not seen at all.
+
+mod listing;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub use self::listing::{Listing, RowChange, StoreSource};
+use super::Shared;
+use super::runner::PluginSlot;
+use super::world::{SubFact, World};
+use crate::api::object::ObjectKey;
+use crate::render;
+use crate::runtime::{Sink, Trigger, TriggerSender};
+
+/// The triggers of all controllers that follow the store.
+#[derive(Debug, Clone)]
+pub struct Triggers {
+    /// Plans.
+    pub plans: TriggerSender<SubFact>,
+    /// Slots of plugins.
+    pub slots: TriggerSender<PluginSlot>,
+    /// History of groups.
+    pub history: TriggerSender<Arc<str>>,
+    /// Conditions of objects.
+    pub conditions: TriggerSender<ObjectKey>,
+}
+
+/// Puts changes into the world.
+pub struct Follower {
+    shared: Arc<Shared>,
+    triggers: Triggers,
+}
+
+/// Whom a batch of changes concerns.
+#[derive(Debug, Default)]
+struct Concerned {
+    plans: BTreeSet<SubFact>,
+    slots: BTreeSet<Arc<str>>,
+    groups: BTreeSet<Arc<str>>,
+    objects: BTreeSet<ObjectKey>,
+}
+
+impl Follower {
+    /// A follower that fills `shared` and triggers `triggers`.
+    pub fn new(shared: Arc<Shared>, triggers: Triggers) -> Self {
+        Self { shared, triggers }
+    }
+
+    fn take_in(&self, changes: Vec<RowChange>) {
+        let mut concerned = Concerned::default();
+        let now = self.shared.clock.now();
+        {
+            let mut effective = self.shared.effective();
+            let mut world = self.shared.world_mut();
+            effective.expire(now);
+            for change in changes {
+                show(&mut effective, &change);
+                concerned.take_in(&mut world, change);
+            }
+        }
+        self.trigger(concerned);
+    }
+
+    fn trigger(&self, concerned: Concerned) {
+        self.triggers.plans.extend(concerned.plans, Trigger::Related);
+        let slots = concerned.slots.into_iter().map(|plugin| PluginSlot { plugin, slot: 0 });
+        self.triggers.slots.extend(slots, Trigger::Spec);
+        self.triggers.history.extend(concerned.groups, Trigger::Related);
+        self.triggers.conditions.extend(concerned.objects, Trigger::Related);
+    }
+}
+
+/// Puts one change into the effective config.
+fn show(effective: &mut render::Index, change: &RowChange) {
+    match change {
+        RowChange::Object(_, Some(accepted)) => {
+            effective.apply(render::Change::PutAccepted(Arc::clone(accepted)));
+        }
+        RowChange::Object(key, None) => {
+            effective.apply(render::Change::DeleteAccepted(key.clone()));
+        }
+        RowChange::Part(_, Some(part)) => {
+            effective.apply(render::Change::PutPart(Arc::clone(part)));
+        }
+        RowChange::Part(key, None) => {
+            let subscription = key.subscription.to_string();
+            let key = render::PartKey { subscription, fact: key.fact };
+            effective.apply(render::Change::DeletePart(key));
+        }
+        RowChange::Fact(..) | RowChange::Work(..) | RowChange::Event { .. } => {}
+    }
+}
+
+impl Concerned {
+    fn take_in(&mut self, world: &mut World, change: RowChange) {
+        match change {
+            RowChange::Object(key, accepted) => self.object(world, key, accepted),
+            RowChange::Fact(id, fact) => {
+                // Those of the old event and those of the new one: what no longer matches retires.
+                if let Some(old) = world.facts.get(&id).cloned() {
+                    self.plans.extend(world.concerned(&old));
+                    self.groups.insert(old.event.group.as_str().into());
+                    world.set_fact(id, &old.event.group, None);
+                    if fact.as_ref().is_none_or(|new| new.seq != old.seq) {
+                        world.history.superseded(&old.event.group, old.seq);
+                    }
+                }
+                if let Some(fact) = fact {
+                    let group = fact.event.group.clone();
+                    world.set_fact(id, &group, Some(Arc::clone(&fact)));
+                    self.plans.extend(world.concerned(&fact));
+                    self.groups.insert(group.into());
+                }
+            }
+            RowChange::Part(key, part) => {
+                world.set_part(&key, part);
+                self.plans.insert(key);
+            }
+            RowChange::Work(key, work) => {
+                world.set_work(&key, work);
+                self.plans.insert(key);
+            }
+            RowChange::Event { group, seq, kept } => {
+                world.history.note(&group, seq, kept);
+                self.groups.insert(group.into());
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        world: &mut World,
+        key: ObjectKey,
+        accepted: Option<Arc<crate::api::accepted::Accepted>>,
+    ) {
+        use crate::api::kinds::{federation, plugin};
+        let mut touched = self.subscriptions_of(world, &key);
+        let effect = |world: &World| world.objects.plugin(&key.name).map(|p| p.effect.clone());
+        let effect_before = effect(world);
+        let was_there = world.objects.get(&key).is_some();
+        world.set_object(&key, accepted);
+        touched.append(&mut self.subscriptions_of(world, &key));
+        match (key.api_version.as_str(), key.kind.as_str()) {
+            (plugin::API_VERSION, "Plugin") => {
+                self.slots.insert(key.name.as_str().into());
+                // What shapes no result concerns no plan.
+                if effect(world) == effect_before {
+                    touched.clear();
+                }
+            }
+            (federation::API_VERSION, "EventGroup") => {
+                self.groups.insert(key.name.as_str().into());
+            }
+            _ => {}
+        }
+        for name in &touched {
+            self.plans.extend(world.of_subscription(name));
+        }
+        if was_there != world.objects.get(&key).is_some() {
+            self.objects.extend(world.objects.named_by(&key).cloned());
+        }
+        self.objects.insert(key);
+    }
+
+    /// The subscriptions that a change of this object concerns.
+    fn subscriptions_of(&self, world: &World, key: &ObjectKey) -> BTreeSet<Arc<str>> {
+        use crate::api::kinds::{federation, plugin};
+        match (key.api_version.as_str(), key.kind.as_str()) {
+            (federation::API_VERSION, "EventSubscription") => {
+                BTreeSet::from([key.name.as_str().into()])
+            }
+            (federation::API_VERSION, "EventGroup") => {
+                world.objects.subscriptions_of_group(&key.name).cloned().collect()
+            }
+            (plugin::API_VERSION, "Plugin") => {
+                world.objects.subscriptions_of_plugin(&key.name).cloned().collect()
+            }
+            _ => BTreeSet::new(),
+        }
+    }
+}
+
+impl Sink<StoreSource> for Follower {
+    /// Everything anew: whatever is not in the listing is gone.
+    fn replace(&mut self, listing: Listing) {
+        let newest_event = listing.newest_event;
+        let changes = {
+            let mut world = self.shared.world_mut();
+            world.history.restart(newest_event);
+            listing.against(&world)
+        };
+        self.take_in(changes);
+        // Work that was known and is the same needs a look as well: time has passed.
+        let plans: Vec<SubFact> = {
+            let world = self.shared.world();
+            let names: Vec<Arc<str>> =
+                world.objects.subscriptions().map(|(name, _)| Arc::clone(name)).collect();
+            names.iter().flat_map(|name| world.of_subscription(name)).collect()
+        };
+        self.triggers.plans.extend(plans, Trigger::Related);
+    }
+
+    fn apply(&mut self, changes: Vec<RowChange>) {
+        self.take_in(changes);
+    }
+}

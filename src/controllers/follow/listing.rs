@@ -1,0 +1,219 @@
+//! The store as a source: a full listing, and the rows behind each change.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use crate::api::accepted::Accepted;
+use crate::api::clock::Clock;
+use crate::api::fact::{FactId, end_of};
+use crate::api::object::ObjectKey;
+use crate::api::part::Part;
+use crate::api::run::Work;
+use crate::controllers::world::{Fact, SubFact, World};
+use crate::runtime::{Source, Step};
+use crate::store::events::last_seq_of;
+use crate::store::tables::{ACCEPTED, EVENTS, EventRow, FACTS, FactRow, PARTS, WORKS};
+use crate::store::{Change, ChangeKind, Changes, Record, Scan, Store, StoreError, Watch};
+
+/// A row as it is now; `None` when it is gone.
+#[derive(Debug, Clone)]
+pub enum RowChange {
+    /// A manifest object.
+    Object(ObjectKey, Option<Arc<Accepted>>),
+    /// A fact.
+    Fact(FactId, Option<Arc<Fact>>),
+    /// A part.
+    Part(SubFact, Option<Arc<Part>>),
+    /// Work.
+    Work(SubFact, Option<Arc<Work>>),
+    /// An event was stored, refreshed or pruned.
+    Event {
+        /// The group.
+        group: String,
+        /// Its place in the order of receipt.
+        seq: u64,
+        /// Whether it is there.
+        kept: bool,
+    },
+}
+
+/// All rows that the world is made of.
+#[derive(Debug, Default)]
+pub struct Listing {
+    objects: Vec<Arc<Accepted>>,
+    facts: Vec<Arc<Fact>>,
+    /// The last event that a listing of this age may have seen.
+    pub(super) newest_event: u64,
+    parts: Vec<Arc<Part>>,
+    works: Vec<Arc<Work>>,
+}
+
+/// Lists and follows a [`Store`].
+pub struct StoreSource {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    watch: Option<Watch>,
+}
+
+impl StoreSource {
+    /// A source over `store`.
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, watch: None }
+    }
+
+    fn read(&self, change: &Change) -> Result<Option<RowChange>, StoreError> {
+        Ok(Some(match change.table {
+            table if table == ACCEPTED.prefix => {
+                let key = key::<Accepted>(change)?;
+                let row = self.store.get::<Accepted>(&key)?.map(Arc::new);
+                RowChange::Object(key, row)
+            }
+            table if table == FACTS.prefix => {
+                let id = key::<FactRow>(change)?;
+                RowChange::Fact(id, fact(&self.store, self.store.get::<FactRow>(&id)?)?)
+            }
+            table if table == PARTS.prefix => {
+                let (subscription, fact) = key::<Part>(change)?;
+                let row = self.store.get::<Part>(&(subscription.clone(), fact))?.map(Arc::new);
+                RowChange::Part(SubFact { subscription: subscription.into(), fact }, row)
+            }
+            table if table == WORKS.prefix => {
+                let (subscription, fact) = key::<Work>(change)?;
+                let row = self.store.get::<Work>(&(subscription.clone(), fact))?.map(Arc::new);
+                RowChange::Work(SubFact { subscription: subscription.into(), fact }, row)
+            }
+            table if table == EVENTS.prefix => {
+                let (group, seq) = key::<EventRow>(change)?;
+                RowChange::Event { group, seq, kept: change.kind == ChangeKind::Put }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// The key of a changed row of this table.
+fn key<T: Record>(change: &Change) -> Result<T::Key, StoreError> {
+    change.key_of::<T>().and_then(Result::ok).ok_or_else(|| StoreError::Undecodable {
+        table: T::TABLE.name,
+        why: "a change names a row by a key that does not decode".to_owned(),
+    })
+}
+
+/// The fact of a row, with its event; `None` without either.
+fn fact(store: &Store, row: Option<FactRow>) -> Result<Option<Arc<Fact>>, StoreError> {
+    let Some(row) = row else { return Ok(None) };
+    let event = store.get::<EventRow>(&(row.group.clone(), row.seq))?;
+    Ok(event.map(|event| Arc::new(Fact::new(row, event))))
+}
+
+/// Reads all that matters now. Facts that have ended are left out, except those that retract.
+fn list(store: &Store, clock: &dyn Clock) -> Result<Listing, StoreError> {
+    let mut listing = Listing::default();
+    let mut world = World::default();
+    let mut retracting: HashSet<(String, String)> = HashSet::new();
+    for accepted in store.scan::<Accepted>(&Scan::all()) {
+        let accepted = Arc::new(accepted?);
+        world.set_object(accepted.key(), Some(Arc::clone(&accepted)));
+        listing.objects.push(accepted);
+    }
+    for (_, subscription) in world.objects.subscriptions() {
+        for r#type in &subscription.spec.r#match.retract_types {
+            retracting.insert((subscription.spec.group_ref.clone(), r#type.clone()));
+        }
+    }
+    let mut dealt = HashSet::new();
+    for part in store.scan::<Part>(&Scan::all()) {
+        let part = Arc::new(part?);
+        dealt.insert(part.fact);
+        listing.parts.push(part);
+    }
+    for work in store.scan::<Work>(&Scan::all()) {
+        let work = Arc::new(work?);
+        dealt.insert(work.fact);
+        listing.works.push(work);
+    }
+    let now = clock.now();
+    for row in store.scan::<FactRow>(&Scan::all()) {
+        let row = row?;
+        let max_age = world.objects.max_age(&row.group);
+        let live = end_of(row.observed_at, row.expires_at, max_age) > now;
+        if live
+            || dealt.contains(&row.fact)
+            || retracting.contains(&(row.group.clone(), row.event_type.clone()))
+        {
+            listing.facts.extend(fact(store, Some(row))?);
+        }
+    }
+    Ok(listing)
+}
+
+impl Listing {
+    /// The changes that lead from `world` to this listing.
+    pub(super) fn against(self, world: &World) -> Vec<RowChange> {
+        let mut changes = Vec::new();
+        let mut gone: BTreeMap<ObjectKey, ()> =
+            world.objects.iter().map(|a| (a.key().clone(), ())).collect();
+        for accepted in self.objects {
+            gone.remove(accepted.key());
+            changes.push(RowChange::Object(accepted.key().clone(), Some(accepted)));
+        }
+        changes.extend(gone.into_keys().map(|key| RowChange::Object(key, None)));
+        let mut gone: HashSet<FactId> = world.facts.iter().map(|fact| fact.id).collect();
+        for fact in self.facts {
+            gone.remove(&fact.id);
+            changes.push(RowChange::Fact(fact.id, Some(fact)));
+        }
+        changes.extend(gone.into_iter().map(|id| RowChange::Fact(id, None)));
+        let (mut parts, mut works) = world.dealt_keys();
+        for part in self.parts {
+            let key = SubFact { subscription: part.subscription.as_str().into(), fact: part.fact };
+            parts.remove(&key);
+            changes.push(RowChange::Part(key, Some(part)));
+        }
+        changes.extend(parts.into_iter().map(|key| RowChange::Part(key, None)));
+        for work in self.works {
+            let key = SubFact { subscription: work.subscription.as_str().into(), fact: work.fact };
+            works.remove(&key);
+            changes.push(RowChange::Work(key, Some(work)));
+        }
+        changes.extend(works.into_iter().map(|key| RowChange::Work(key, None)));
+        changes
+    }
+}
+
+impl Source for StoreSource {
+    type Listing = Listing;
+    type Change = RowChange;
+    type Error = StoreError;
+
+    async fn list(&mut self) -> Result<(Listing, u64), StoreError> {
+        let head = self.store.head();
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        let listing = tokio::task::spawn_blocking(move || list(&store, &*clock)).await;
+        let mut listing = listing.map_err(|error| StoreError::Failed(error.to_string()))??;
+        listing.newest_event = last_seq_of(head);
+        Ok((listing, head))
+    }
+
+    async fn next(&mut self, cursor: u64) -> Result<Step<RowChange>, StoreError> {
+        let watch = match &mut self.watch {
+            Some(watch) if watch.cursor() == cursor => watch,
+            _ => self.watch.insert(self.store.watch(cursor)),
+        };
+        match watch.next().await {
+            Changes::Batch { upto, keys } => {
+                let mut seen = HashSet::new();
+                let mut changes = Vec::with_capacity(keys.len());
+                // One read for a row, however often it changed; event rows are only counted.
+                for change in &keys {
+                    if change.table == EVENTS.prefix || seen.insert((change.table, &change.key)) {
+                        changes.extend(self.read(change)?);
+                    }
+                }
+                Ok(Step::Changes { changes, revision: upto })
+            }
+            Changes::Lagged { .. } => Ok(Step::Lagged),
+            Changes::Closed => Err(StoreError::Closed),
+        }
+    }
+}

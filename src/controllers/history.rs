@@ -1,0 +1,288 @@
+//! History: prunes events that are neither young nor current, one reconcile for each group.
+//!
+//! It walks the events in the order of receipt with a cursor, so an event is looked at once. What
+//! it passes over because it is current comes back when something newer took its place or when its
+//! fact has ended. Ids outlive their events, so that a repeated event is known for what it is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Shared;
+use super::world::World;
+use crate::api::Time;
+use crate::api::fact::{FactId, add};
+use crate::api::kinds::federation::Retention;
+use crate::runtime::{Action, Failure, Reconciler};
+use crate::store::tables::{EventRow, FactRow, IdentityRow};
+use crate::store::{Scan, Store, StoreError, WriteError};
+
+/// Events looked at in one reconcile, so that pruning a long history leaves room for others.
+const SLICE: usize = 512;
+
+/// Prunes.
+pub struct Historian {
+    shared: Arc<Shared>,
+    walks: Mutex<HashMap<Arc<str>, Walk>>,
+}
+
+/// How far one group's history was walked.
+#[derive(Debug, Clone, Default)]
+struct Walk {
+    epoch: u64,
+    /// Events up to the listing when they were counted.
+    counted: u64,
+    cursor: u64,
+    /// Ids that outlive their events, by their end.
+    ids: BTreeMap<(Time, String), ()>,
+}
+
+/// Why pruning stopped; it goes on later.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The store could not be read.
+    #[error("cannot read the history")]
+    Read(#[from] StoreError),
+    /// The store did not take the write.
+    #[error("cannot prune the history")]
+    Write(#[from] WriteError<StoreError>),
+    /// The counting thread is gone.
+    #[error("cannot count the history")]
+    Count(#[from] tokio::task::JoinError),
+}
+
+/// What to prune, decided from one slice.
+#[derive(Debug, Default)]
+struct Slice {
+    prune: Vec<EventRow>,
+    /// Where the walk has come to.
+    cursor: u64,
+    /// There is more to look at now.
+    more: bool,
+    /// When the next event comes of age.
+    due: Option<Time>,
+}
+
+impl Historian {
+    /// A historian.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, walks: Mutex::default() }
+    }
+
+    /// Events kept of a group, once they have been counted.
+    pub fn stored(&self, group: &str) -> Option<u64> {
+        let world = self.shared.world();
+        let walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        let walk = walks.get(group).filter(|walk| walk.epoch == world.history.epoch)?;
+        Some(walk.counted.saturating_add_signed(world.history.change(group)))
+    }
+
+    async fn walk(&self, group: &Arc<str>) -> Result<Walk, HistoryError> {
+        let (epoch, listed) = {
+            let world = self.shared.world();
+            (world.history.epoch, world.history.listed())
+        };
+        let known = self.walks.lock().unwrap_or_else(PoisonError::into_inner).get(group).cloned();
+        if let Some(walk) = known.filter(|walk| walk.epoch == epoch) {
+            return Ok(walk);
+        }
+        let (store, name) = (self.shared.store.clone(), group.to_string());
+        let counted = tokio::task::spawn_blocking(move || count(&store, &name, listed)).await??;
+        Ok(Walk { epoch, counted, ..Walk::default() })
+    }
+
+    fn slice(
+        &self,
+        group: &str,
+        walk: &Walk,
+        retention: &Retention,
+        now: Time,
+    ) -> Result<Slice, StoreError> {
+        let stored = walk.counted.saturating_add_signed(self.shared.world().history.change(group));
+        let mut surplus = stored.saturating_sub(retention.max_events);
+        let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
+        // What was passed over and is current no more.
+        for seq in self.shared.world_mut().history.take_superseded(group, walk.cursor) {
+            let row = self.shared.store.get::<EventRow>(&(group.to_owned(), seq))?;
+            slice.prune.extend(row);
+            surplus = surplus.saturating_sub(1);
+        }
+        let from = Scan::prefix(&group.to_owned()).and_after(&(group.to_owned(), walk.cursor));
+        for (looked, row) in self.shared.store.scan::<EventRow>(&from).enumerate() {
+            let row = row?;
+            let of_age = add(row.received_at, retention.max_age.get());
+            if surplus == 0 && of_age > now {
+                slice.due = Some(of_age);
+                break;
+            }
+            if looked == SLICE {
+                slice.more = true;
+                break;
+            }
+            slice.cursor = row.seq;
+            if !self.is_needed(&row, retention.max_age.get(), now)? {
+                surplus = surplus.saturating_sub(1);
+                slice.prune.push(row);
+            }
+        }
+        Ok(slice)
+    }
+
+    /// Whether the event is current state and not history: the newest of its fact, while the fact
+    /// lives or still has a say (a part that retires, a retraction that holds something back).
+    fn is_needed(&self, row: &EventRow, max_age: Duration, now: Time) -> Result<bool, StoreError> {
+        let id = FactId::of(&row.event);
+        let current = self.shared.store.get::<FactRow>(&id)?.is_some_and(|f| f.seq == row.seq);
+        Ok(current && {
+            let world = self.shared.world();
+            match world.facts.get(&id) {
+                None => false,
+                Some(fact) => {
+                    fact.end(max_age) > now
+                        || world.dealt_with(&id).next().is_some_and(|_| has_part(&world, &id))
+                        || retracts(&world, &id, max_age, now)
+                }
+            }
+        })
+    }
+
+    async fn prune(
+        &self,
+        rows: Vec<EventRow>,
+        now: Time,
+    ) -> Result<Vec<(Time, String)>, HistoryError> {
+        let pruned = self.shared.store.write(move |txn| {
+            let mut outlive = Vec::new();
+            for row in rows {
+                let id = FactId::of(&row.event);
+                let group = row.event.group.clone();
+                if txn.get::<FactRow>(&id)?.is_some_and(|fact| fact.seq == row.seq) {
+                    txn.delete::<FactRow>(&id)?;
+                }
+                let key = (group.clone(), row.event.id.clone());
+                if let Some(identity) = txn.get::<IdentityRow>(&key)? {
+                    if identity.keep_until <= now {
+                        txn.delete::<IdentityRow>(&key)?;
+                    } else {
+                        outlive.push((identity.keep_until, identity.id));
+                    }
+                }
+                txn.delete::<EventRow>(&(group, row.seq))?;
+            }
+            Ok::<_, StoreError>(outlive)
+        });
+        Ok(pruned.await?.value)
+    }
+
+    /// Forgets ids whose time is over.
+    async fn forget_ids(
+        &self,
+        group: &str,
+        walk: &mut Walk,
+        now: Time,
+    ) -> Result<(), HistoryError> {
+        let mut over = Vec::new();
+        while let Some(((until, id), ())) = walk.ids.pop_first() {
+            if until > now {
+                walk.ids.insert((until, id), ());
+                break;
+            }
+            over.push((group.to_owned(), id));
+        }
+        if !over.is_empty() {
+            let forgotten = self.shared.store.write(move |txn| {
+                for key in &over {
+                    // The same id may have come again meanwhile, with an event of its own.
+                    let identity = txn.get::<IdentityRow>(key)?;
+                    if identity.is_some_and(|identity| identity.keep_until <= now) {
+                        txn.delete::<IdentityRow>(key)?;
+                    }
+                }
+                Ok::<_, StoreError>(())
+            });
+            forgotten.await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of facts that have ended and that nobody deals with. Their rows stay until their
+    /// events are pruned; those that the walk has passed are pruned now.
+    fn let_go(&self, group: &str, max_age: Duration, now: Time) {
+        let mut world = self.shared.world_mut();
+        let ended: Vec<FactId> = world
+            .facts
+            .ended(group, now)
+            .map(|(_, id)| id)
+            .filter(|id| world.dealt_with(id).next().is_none())
+            .filter(|id| !retracts(&world, id, max_age, now))
+            .take(SLICE)
+            .collect();
+        for id in ended {
+            if let Some(fact) = world.facts.remove(&id, max_age) {
+                world.history.superseded(group, fact.seq);
+            }
+        }
+    }
+}
+
+fn count(store: &Store, group: &str, up_to: u64) -> Result<u64, StoreError> {
+    let scan = Scan::prefix(&group.to_owned()).until(&(group.to_owned(), up_to.saturating_add(1)));
+    store.scan::<EventRow>(&scan).try_fold(0, |count, row| row.map(|_| count + 1))
+}
+
+fn has_part(world: &World, id: &FactId) -> bool {
+    world.dealt_with(id).any(|subscription| {
+        let key = super::world::SubFact { subscription: Arc::clone(subscription), fact: *id };
+        world.dealing(&key).part.is_some()
+    })
+}
+
+/// Whether the fact's event holds back a sibling that would otherwise be live.
+fn retracts(world: &World, id: &FactId, max_age: Duration, now: Time) -> bool {
+    let Some(fact) = world.facts.get(id) else { return false };
+    world.objects.matcher.retracting(&fact.event.group, &fact.event.r#type).next().is_some()
+        && world
+            .facts
+            .siblings(fact)
+            .any(|other| other.observed_at <= fact.observed_at && other.end(max_age) > now)
+}
+
+impl Reconciler for Historian {
+    type Key = Arc<str>;
+    type Error = HistoryError;
+
+    async fn reconcile(&self, group: &Arc<str>) -> Result<Action, HistoryError> {
+        let now = self.shared.clock.now();
+        // Without its group a history is left alone: the group may come back.
+        let Some(retention) =
+            self.shared.world().objects.group(group).map(|g| g.spec.retention.clone())
+        else {
+            return Ok(Action::AwaitChange);
+        };
+        let max_age = retention.max_age.get();
+        let mut walk = self.walk(group).await?;
+        self.let_go(group, max_age, now);
+        let slice = self.slice(group, &walk, &retention, now)?;
+        walk.cursor = slice.cursor;
+        if !slice.prune.is_empty() {
+            let outlive = self.prune(slice.prune, now).await?;
+            walk.ids.extend(outlive.into_iter().map(|id| (id, ())));
+        }
+        self.forget_ids(group, &mut walk, now).await?;
+        let next_id = walk.ids.first_key_value().map(|((until, _), ())| *until);
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(group), walk);
+        if slice.more {
+            return Ok(Action::RequeueAfter(Duration::from_millis(1)));
+        }
+        let next_end = self.shared.world().facts.next_end(group, now);
+        let due = [slice.due, next_id, next_end].into_iter().flatten().min();
+        Ok(due.map_or(Action::AwaitChange, |due| {
+            let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+            Action::RequeueAfter(wait + Duration::from_millis(1))
+        }))
+    }
+
+    fn classify(&self, _: &HistoryError) -> Failure {
+        Failure::Retry
+    }
+}

@@ -1,0 +1,264 @@
+//! The plan: what one subscription should do about one fact, now. Pure; reads values, returns
+//! values.
+//!
+//! It is asked again after every change and at every deadline it names, and what it answers must
+//! be right whatever happened in between: a part is wanted, or it is not; a run is due, or it is
+//! not. Nobody tells it what changed.
+
+use std::time::Duration;
+
+use super::world::Fact;
+use crate::api::Time;
+use crate::api::fact::add;
+use crate::api::kinds::federation::EventSubscriptionSpec;
+use crate::api::part::{Part, RetireReason, Retiring};
+use crate::api::run::{Work, run_key};
+
+/// What there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Node time.
+    pub now: Time,
+    /// The subscription, if it exists.
+    pub subscription: Option<Subscribed<'a>>,
+    /// The fact, if it is known.
+    pub fact: Option<Observed<'a>>,
+    /// The work remembered.
+    pub work: Option<&'a Work>,
+    /// The part there is.
+    pub part: Option<&'a Part>,
+    /// The identity of the plugin's file, to tell a changed file from one that failed.
+    pub executable: Option<&'a str>,
+}
+
+/// An existing subscription.
+#[derive(Debug, Clone, Copy)]
+pub struct Subscribed<'a> {
+    /// Its uid.
+    pub uid: &'a str,
+    /// Its spec.
+    pub spec: &'a EventSubscriptionSpec,
+    /// Whether its group exists.
+    pub has_group: bool,
+    /// The effect digest of its plugin, if that exists.
+    pub effect: Option<&'a str>,
+}
+
+/// A known fact, as the subscription sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'a> {
+    /// The fact.
+    pub fact: &'a Fact,
+    /// When it ends.
+    pub end: Time,
+    /// Whether the subscription matches it.
+    pub matches: bool,
+    /// When it was retracted for the subscription.
+    pub retracted_at: Option<Time>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// With the part.
+    pub part: PartStep,
+    /// Whether the memory of the work is of no more use.
+    pub forget_work: bool,
+    /// The run that is due.
+    pub run: Option<Due>,
+    /// When to ask again if nothing happens.
+    pub wake: Option<Time>,
+    /// Whether the last run under the present key was given up.
+    pub dead: bool,
+}
+
+/// What to do with a part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PartStep {
+    /// Nothing.
+    Keep,
+    /// Write it as it is here.
+    Put(Box<Part>),
+    /// Take it away.
+    Delete,
+}
+
+/// A run that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Its key.
+    pub run_key: String,
+    /// The renewal number in the key.
+    pub renewal: u64,
+    /// The event it answers.
+    pub event_id: String,
+    /// A retry of something that failed: it has waited already.
+    pub retry: bool,
+}
+
+impl Plan {
+    fn nothing() -> Self {
+        Self { part: PartStep::Keep, forget_work: false, run: None, wake: None, dead: false }
+    }
+}
+
+/// Plans.
+pub fn plan(inputs: &Inputs<'_>) -> Plan {
+    match desire(inputs) {
+        Desire::Wanted { subscription, observed, effect } => {
+            keep(inputs, subscription, observed, effect)
+        }
+        Desire::Gone { reason, since } => retire(inputs, reason, since),
+    }
+}
+
+enum Desire<'a> {
+    Wanted { subscription: Subscribed<'a>, observed: Observed<'a>, effect: &'a str },
+    Gone { reason: RetireReason, since: Time },
+}
+
+fn desire<'a>(inputs: &Inputs<'a>) -> Desire<'a> {
+    let now = inputs.now;
+    let gone = |reason, since: Time| Desire::Gone { reason, since: since.min(now) };
+    let Some(subscription) = inputs.subscription else {
+        return gone(RetireReason::SubscriptionDeleted, now);
+    };
+    if !subscription.has_group {
+        return gone(RetireReason::GroupDeleted, now);
+    }
+    let Some(effect) = subscription.effect else { return gone(RetireReason::PluginDeleted, now) };
+    let Some(observed) = inputs.fact else { return gone(RetireReason::FactExpired, now) };
+    if !observed.matches {
+        return gone(RetireReason::NoLongerMatches, now);
+    }
+    // Whichever came first took the reason away.
+    match observed.retracted_at {
+        Some(at) if at <= observed.end && at <= now => gone(RetireReason::FactRetracted, at),
+        _ if observed.end <= now => gone(RetireReason::FactExpired, observed.end),
+        _ => Desire::Wanted { subscription, observed, effect },
+    }
+}
+
+/// The part has lost its reason: it gets one durable write, lives out its grace, and goes.
+fn retire(inputs: &Inputs<'_>, reason: RetireReason, since: Time) -> Plan {
+    let mut plan = Plan::nothing();
+    // A success is remembered while the same fact may match again; nothing else is.
+    plan.forget_work = inputs.work.is_some_and(|work| {
+        inputs.fact.is_none() || inputs.subscription.is_none_or(|s| s.uid != work.subscription_uid)
+    });
+    let Some(part) = inputs.part else { return plan };
+    let (expires_at, retiring) = match &part.retiring {
+        Some(_) => (part.expires_at, true),
+        None => (add(since, part.grace), false),
+    };
+    if expires_at <= inputs.now {
+        plan.part = PartStep::Delete;
+        return plan;
+    }
+    plan.wake = Some(expires_at);
+    if !retiring {
+        let retiring = Some(Retiring { since, reason });
+        plan.part = PartStep::Put(Box::new(Part { expires_at, retiring, ..part.clone() }));
+    }
+    plan
+}
+
+/// The part is wanted: keep what is there true to its fact, and say whether a run is due.
+fn keep(
+    inputs: &Inputs<'_>,
+    subscription: Subscribed<'_>,
+    observed: Observed<'_>,
+    effect: &str,
+) -> Plan {
+    let (now, fact) = (inputs.now, observed.fact);
+    let grace = subscription.spec.retire.grace.get();
+    let mut plan = Plan::nothing();
+    let mut wakes = vec![observed.end];
+    // The part as it should be written, without a run.
+    let part = inputs.part.map(|part| tended(part, fact, observed.end, grace));
+    let part = part.filter(|part| part.is_served(now));
+    match (&part, inputs.part) {
+        (Some(new), Some(old)) if new != old => plan.part = PartStep::Put(Box::new(new.clone())),
+        (None, Some(_)) => plan.part = PartStep::Delete,
+        _ => {}
+    }
+    if let Some(part) = &part {
+        wakes.push(part.expires_at);
+    }
+    let work = inputs.work.filter(|work| work.subscription_uid == subscription.uid);
+    let key_of =
+        |renewal| run_key(subscription.uid, &fact.event.group, &fact.event.id, effect, renewal);
+    let mut renewal = work.map_or(0, |work| work.renewal);
+    let mut key = key_of(renewal);
+    if work.is_some_and(|work| work.succeeded.as_ref() == Some(&key)) {
+        match part.as_ref().map(|part| renew_at(part, observed.end)) {
+            // It is there and nothing renews it: its fact's end is what caps it.
+            Some(None) => return plan.waking(&wakes, now),
+            Some(Some(at)) if now < at => {
+                wakes.push(at);
+                return plan.waking(&wakes, now);
+            }
+            // Its lifetime runs out, or it went: the same run must have another key.
+            Some(Some(_)) | None => {
+                renewal += 1;
+                key = key_of(renewal);
+            }
+        }
+    }
+    let failing = work.and_then(|work| work.failing.as_ref()).filter(|f| f.run_key == key);
+    if let Some(failing) = failing {
+        let same_file = failing.executable.as_deref() == inputs.executable;
+        if failing.dead && (same_file || inputs.executable.is_none()) {
+            plan.dead = true;
+            return plan.waking(&wakes, now);
+        }
+        if !failing.dead && failing.not_before > now {
+            wakes.push(failing.not_before);
+            return plan.waking(&wakes, now);
+        }
+    }
+    if !subscription.spec.suspend {
+        let event_id = fact.event.id.clone();
+        plan.run = Some(Due { run_key: key, renewal, event_id, retry: failing.is_some() });
+    }
+    plan.waking(&wakes, now)
+}
+
+impl Plan {
+    fn waking(mut self, at: &[Time], now: Time) -> Self {
+        self.wake = at.iter().copied().filter(|at| *at > now).min();
+        self
+    }
+}
+
+/// The part with what follows from its fact brought up to date.
+fn tended(part: &Part, fact: &Fact, end: Time, grace: Duration) -> Part {
+    let mut new = part.clone();
+    new.retiring = None;
+    new.grace = grace;
+    new.expires_at = expires_at(part.result_expires_at, end, grace);
+    new.since = fact.since();
+    if part.event_id == fact.event.id {
+        new.event_observed_at = fact.observed_at;
+    }
+    new
+}
+
+/// When a part ends if nothing else happens: the result's own end; or, where the fact ends first,
+/// the fact's end and the grace after it.
+pub fn expires_at(result_expires_at: Time, fact_end: Time, grace: Duration) -> Time {
+    if result_expires_at < fact_end { result_expires_at } else { add(fact_end, grace) }
+}
+
+/// When to renew: at two thirds of the lifetime, unless the fact's end is what caps it.
+fn renew_at(part: &Part, fact_end: Time) -> Option<Time> {
+    if part.result_expires_at >= fact_end {
+        return None;
+    }
+    let lifetime = part.result_expires_at.duration_since(part.observed_at);
+    let lifetime = Duration::try_from(lifetime).unwrap_or_default();
+    Some(add(part.observed_at, lifetime * 2 / 3))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The planner: one reconcile for each (subscription, fact).
+//!
+//! It reads the world, asks [`plan`], writes what the plan says about the part, and hands a due run
+//! to the dispatcher. It never runs anything itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use super::dispatch::{Item, Windows};
+use super::plan::{Inputs, Observed, PartStep, Plan, Subscribed, plan};
+use super::runner::PluginSlot;
+use super::world::{Fact, SubFact, Subscription, World};
+use crate::api::Time;
+use crate::api::part::Part;
+use crate::api::run::Work;
+use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
+use crate::store::{StoreError, WriteError};
+
+/// Reconciles (subscription, fact) pairs.
+pub struct Planner {
+    shared: Arc<Shared>,
+    slots: TriggerSender<PluginSlot>,
+}
+
+/// Why a plan was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The store did not take the write.
+    #[error("cannot write the plan")]
+    Write(#[from] WriteError<StoreError>),
+}
+
+/// What a plan was made from and what it says.
+struct Looked {
+    plan: Plan,
+    part: Option<Arc<Part>>,
+    work: Option<Arc<Work>>,
+    fact: Option<Arc<Fact>>,
+    subscription: Option<Arc<Subscription>>,
+    now: Time,
+}
+
+impl Planner {
+    /// A planner that hands due runs to `slots`.
+    pub fn new(shared: Arc<Shared>, slots: TriggerSender<PluginSlot>) -> Self {
+        Self { shared, slots }
+    }
+
+    fn look(&self, key: &SubFact) -> Looked {
+        let world = self.shared.world();
+        look(&world, key, self.shared.clock.now(), |path| (self.shared.identify)(path))
+    }
+
+    /// Writes what the plan says, unless the rows it was made from have changed since: then their
+    /// change triggers the next plan.
+    async fn write(&self, key: &SubFact, looked: &Looked) -> Result<(), PlanError> {
+        let row = (key.subscription.to_string(), key.fact);
+        let (part, work) = (looked.part.clone(), looked.work.clone());
+        let step = looked.plan.part.clone();
+        let forget = looked.plan.forget_work;
+        let wrote = self.shared.store.write(move |txn| {
+            if txn.get::<Part>(&row)?.as_ref() != part.as_deref()
+                || txn.get::<Work>(&row)?.as_ref() != work.as_deref()
+            {
+                return Ok::<_, StoreError>(());
+            }
+            match &step {
+                PartStep::Keep => {}
+                PartStep::Put(part) => txn.put(&**part)?,
+                PartStep::Delete => txn.delete::<Part>(&row)?,
+            }
+            if forget {
+                txn.delete::<Work>(&row)?;
+            }
+            Ok(())
+        });
+        wrote.await?;
+        Ok(())
+    }
+
+    fn dispatch(&self, key: &SubFact, looked: &Looked) {
+        let (Some(due), Some(subscription), Some(fact)) =
+            (&looked.plan.run, &looked.subscription, &looked.fact)
+        else {
+            self.shared.dispatch().forget(key);
+            return;
+        };
+        let trigger = &subscription.spec.trigger;
+        let plugin: Arc<str> = trigger.plugin_ref.as_str().into();
+        let windows =
+            Windows { debounce: trigger.debounce.get(), batch_window: trigger.batch_window.get() };
+        let failing = looked.work.as_ref().and_then(|work| work.failing.as_ref());
+        let item = Item {
+            fact: key.fact,
+            due: due.clone(),
+            subject: subject_of(fact),
+            cohort: failing.filter(|f| f.run_key == due.run_key).and_then(|f| f.cohort.clone()),
+        };
+        let concurrency =
+            self.shared.world().objects.plugin(&plugin).map_or(1, |p| p.spec.concurrency);
+        let mut dispatch = self.shared.dispatch();
+        if dispatch.want(&key.subscription, &plugin, windows, item, Instant::now()) {
+            // All slots busy: the one that ends first looks again by itself.
+            if let Some(slot) = dispatch.idle_slot(&plugin, concurrency) {
+                drop(dispatch);
+                self.slots.related(PluginSlot { plugin, slot });
+            }
+        }
+    }
+}
+
+/// Plans for `key` from what the world holds.
+fn look(
+    world: &World,
+    key: &SubFact,
+    now: Time,
+    identify: impl Fn(&str) -> Option<String>,
+) -> Looked {
+    let dealing = world.dealing(key);
+    let fact = world.facts.get(&key.fact).cloned();
+    let subscription = world.objects.subscription(&key.subscription).cloned();
+    let plugin =
+        subscription.as_ref().and_then(|s| world.objects.plugin(&s.spec.trigger.plugin_ref));
+    let dead = dealing.work.as_ref().is_some_and(|w| w.failing.as_ref().is_some_and(|f| f.dead));
+    let executable = plugin.filter(|_| dead).and_then(|p| identify(&p.spec.executable));
+    let inputs = Inputs {
+        now,
+        subscription: subscription.as_ref().map(|s| Subscribed {
+            uid: &s.accepted.uid,
+            spec: &s.spec,
+            has_group: world.objects.group(&s.spec.group_ref).is_some(),
+            effect: plugin.map(|p| p.effect.as_str()),
+        }),
+        fact: fact.as_ref().map(|fact| Observed {
+            fact,
+            end: fact.end(world.objects.max_age(&fact.event.group)),
+            matches: world
+                .objects
+                .matcher
+                .get(&key.subscription)
+                .is_some_and(|m| m.matches(&fact.event)),
+            retracted_at: subscription
+                .as_ref()
+                .and_then(|s| world.facts.retracted_at(fact, &s.spec.r#match.retract_types)),
+        }),
+        work: dealing.work.as_deref(),
+        part: dealing.part.as_deref(),
+        executable: executable.as_deref(),
+    };
+    let plan = plan(&inputs);
+    Looked { plan, part: dealing.part, work: dealing.work, fact, subscription, now }
+}
+
+/// Plans for `key` as the world is now; for those who must know whether a run is still due.
+pub fn plan_now(shared: &Shared, key: &SubFact) -> (Plan, Option<Arc<Part>>, Option<Arc<Fact>>) {
+    let world = shared.world();
+    let looked = look(&world, key, shared.clock.now(), |path| (shared.identify)(path));
+    (looked.plan, looked.part, looked.fact)
+}
+
+/// What runs may not overlap about: the subject, or the fact itself where there is none.
+fn subject_of(fact: &Fact) -> Arc<str> {
+    if fact.event.subject.is_empty() {
+        fact.id.to_string().into()
+    } else {
+        fact.event.subject.as_str().into()
+    }
+}
+
+impl Reconciler for Planner {
+    type Key = SubFact;
+    type Error = PlanError;
+
+    async fn reconcile(&self, key: &SubFact) -> Result<Action, PlanError> {
+        let looked = self.look(key);
+        let plan = &looked.plan;
+        if plan.part != PartStep::Keep || plan.forget_work {
+            self.write(key, &looked).await?;
+        }
+        self.dispatch(key, &looked);
+        Ok(plan.wake.map_or(Action::AwaitChange, |wake| {
+            let wait = Duration::try_from(wake.duration_since(looked.now)).unwrap_or_default();
+            // Never before the moment itself: node time has a finer grain than timers.
+            Action::RequeueAfter(wait + Duration::from_millis(1))
+        }))
+    }
+
+    fn classify(&self, _: &PlanError) -> Failure {
+        Failure::Retry
+    }
+}

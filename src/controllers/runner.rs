@@ -1,0 +1,416 @@
+//! The runner: one reconcile for each slot of a plugin. Takes the next batch, writes the intent,
+//! runs the plugin, judges the answer, writes the outcome.
+//!
+//! The intent is durable before the plugin starts; parts, work and the run's record are one
+//! transaction after it ended. A crash in between runs the plugin again under the same run key.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::dispatch::{Item, Pick, Windows};
+use super::outcome::{Ended, record};
+use super::plan::Due;
+use super::planner::plan_now;
+use super::request::{Subject, batch_key, environment, label, request};
+use super::verdict::{Fault, judge};
+use super::world::{Plugin, SubFact};
+use crate::api::object::ObjectKey;
+use crate::api::run::{Intent, Work};
+use crate::plugin::{DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, RunSpec, Spawner};
+use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
+use crate::store::tables::FactRow;
+use crate::store::{StoreError, WriteError};
+
+/// One of the runs that a plugin may have at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PluginSlot {
+    /// The Plugin's name.
+    pub plugin: Arc<str>,
+    /// From 0 to `spec.concurrency` - 1.
+    pub slot: u32,
+}
+
+/// Whether the host can run a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// It could when it last tried.
+    pub ready: bool,
+    /// CamelCase word for programs.
+    pub reason: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Host failures in a row, and when to try again.
+struct HostTrouble {
+    failures: u16,
+    not_before: Instant,
+    /// The plugin's generation that failed: another one is tried at once.
+    generation: u64,
+}
+
+/// Runs plugins.
+pub struct Runner {
+    shared: Arc<Shared>,
+    spawner: Arc<dyn Spawner>,
+    slots: TriggerSender<PluginSlot>,
+    conditions: TriggerSender<ObjectKey>,
+    cancel: CancellationToken,
+    backoff: Backoff,
+    jitter: Mutex<Jitter>,
+    trouble: Mutex<HashMap<Arc<str>, HostTrouble>>,
+    /// Numbers of the recorded runs, the oldest first.
+    runs: Mutex<VecDeque<u64>>,
+}
+
+/// Why a batch did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store did not take the intent or the outcome.
+    #[error("cannot write the run")]
+    Write(#[from] WriteError<StoreError>),
+    /// The store could not be read.
+    #[error("cannot read the runs")]
+    Read(#[from] StoreError),
+}
+
+/// What to do when a batch is over.
+enum Next {
+    Again,
+    HostFailed(HostError),
+}
+
+impl Runner {
+    /// A runner on `spawner`; `cancel` stops plugins when the daemon stops.
+    pub fn new(
+        shared: Arc<Shared>,
+        spawner: Arc<dyn Spawner>,
+        slots: TriggerSender<PluginSlot>,
+        conditions: TriggerSender<ObjectKey>,
+        cancel: CancellationToken,
+    ) -> Result<Self, RunError> {
+        let recorded = super::outcome::recorded_runs(&shared.store)?;
+        Ok(Self {
+            shared,
+            spawner,
+            slots,
+            conditions,
+            cancel,
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            jitter: Mutex::new(Jitter::seeded(0)),
+            trouble: Mutex::default(),
+            runs: Mutex::new(recorded),
+        })
+    }
+
+    async fn run_batch(
+        &self,
+        plugin: &Arc<Plugin>,
+        subscription: &Arc<str>,
+        items: &[Item],
+    ) -> Result<Next, RunError> {
+        let subjects = self.intend(subscription, self.still_due(subscription, items)).await?;
+        if subjects.is_empty() {
+            return Ok(Next::Again);
+        }
+        let name = plugin.accepted.resource.key.name.as_str();
+        let started = self.shared.clock.now();
+        let asked = request(name, subscription, &subjects, started);
+        let stdin = serde_json::to_vec(&asked).expect("a request is plain data");
+        let spec = run_spec(plugin, &subjects, Bytes::from(stdin.clone()));
+        let run_label = spec.label.clone();
+        let outcome = match self.spawner.run(spec, self.cancel.clone()).await {
+            Ok(outcome) if outcome.exit == Exit::Cancelled => return Ok(Next::Again),
+            Ok(outcome) => outcome,
+            Err(error) => return Ok(Next::HostFailed(error)),
+        };
+        log_stderr(&run_label, &outcome);
+        let ended_at = self.shared.clock.now();
+        let verdict = exit_fault(&outcome, plugin).map_or_else(
+            || judge(&outcome.stdout, &plugin.spec, &subjects, started, ended_at),
+            Err,
+        );
+        let ended = Ended {
+            plugin: Arc::clone(plugin),
+            subscription: Arc::clone(subscription),
+            subjects,
+            request: stdin,
+            outcome,
+            verdict,
+            started,
+            ended: ended_at,
+            executable: (self.shared.identify)(&plugin.spec.executable),
+        };
+        record(&self.shared, ended, &self.runs).await?;
+        Ok(Next::Again)
+    }
+
+    /// The items that the planner would still run, with their facts.
+    fn still_due(&self, subscription: &Arc<str>, items: &[Item]) -> Vec<Subject> {
+        let mut subjects = Vec::with_capacity(items.len());
+        for item in items {
+            let key = SubFact { subscription: Arc::clone(subscription), fact: item.fact };
+            let (plan, part, fact) = plan_now(&self.shared, &key);
+            let (Some(due), Some(fact)) = (plan.run, fact) else { continue };
+            // The newest observation runs, whichever was asked for first.
+            let item = Item { due, ..item.clone() };
+            let previous_generation = part.map_or(0, |part| part.generation);
+            subjects.push(Subject { item, fact, previous_generation });
+        }
+        subjects
+    }
+
+    /// Makes the intent durable. What the store says counts: a run that succeeded already, or
+    /// whose event is no longer the newest, is left out.
+    async fn intend(
+        &self,
+        subscription: &Arc<str>,
+        subjects: Vec<Subject>,
+    ) -> Result<Vec<Subject>, RunError> {
+        if subjects.is_empty() {
+            return Ok(subjects);
+        }
+        let Some(uid) =
+            self.shared.world().objects.subscription(subscription).map(|s| s.accepted.uid.clone())
+        else {
+            return Ok(Vec::new());
+        };
+        let (name, now) = (subscription.to_string(), self.shared.clock.now());
+        let intended = self.shared.store.write(move |txn| {
+            let mut kept = Vec::with_capacity(subjects.len());
+            for subject in subjects {
+                let fact = subject.item.fact;
+                let newest: Option<FactRow> = txn.get::<FactRow>(&fact)?;
+                if newest.is_none_or(|row| row.event_id != subject.item.due.event_id) {
+                    continue;
+                }
+                let due: &Due = &subject.item.due;
+                let old =
+                    txn.get::<Work>(&(name.clone(), fact))?.filter(|w| w.subscription_uid == uid);
+                if old.as_ref().is_some_and(|w| w.succeeded.as_ref() == Some(&due.run_key)) {
+                    continue;
+                }
+                let mut work = old.unwrap_or_else(|| Work::new(&name, fact, &uid));
+                work.renewal = due.renewal;
+                if work.intent.as_ref().is_none_or(|intent| intent.run_key != due.run_key) {
+                    work.intent = Some(Intent { run_key: due.run_key.clone(), at: now });
+                }
+                txn.put(&work)?;
+                kept.push(subject);
+            }
+            Ok::<_, StoreError>(kept)
+        });
+        let kept = intended.await?.value;
+        fail::fail_point!("runner::after_intent");
+        Ok(kept)
+    }
+
+    /// How long the host's trouble with this plugin still holds it back.
+    fn held_back(&self, plugin: &Arc<str>, generation: u64) -> Option<Duration> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = trouble.get(plugin).filter(|t| t.generation == generation)?;
+        let wait = held.not_before.saturating_duration_since(Instant::now());
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    fn host_failed(&self, plugin: &Arc<str>, generation: u64, error: &HostError) -> Duration {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = trouble
+            .get(plugin)
+            .filter(|t| t.generation == generation)
+            .map_or(1, |t| t.failures.saturating_add(1));
+        let wait = {
+            let mut jitter = self.jitter.lock().unwrap_or_else(PoisonError::into_inner);
+            self.backoff.delay(failures, &mut jitter)
+        };
+        let not_before = Instant::now() + wait;
+        trouble.insert(Arc::clone(plugin), HostTrouble { failures, not_before, generation });
+        drop(trouble);
+        let message = chain(error);
+        if failures == 1 {
+            tracing::warn!(%plugin, error = %message, "the plugin cannot be run; its events wait");
+        }
+        self.set_readiness(plugin, Readiness { ready: false, reason: "HostFailure", message });
+        wait
+    }
+
+    fn host_worked(&self, plugin: &Arc<str>) {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
+        let message = "the last run could be started".to_owned();
+        self.set_readiness(plugin, Readiness { ready: true, reason: "Started", message });
+    }
+
+    fn set_readiness(&self, plugin: &Arc<str>, readiness: Readiness) {
+        if self.shared.set_readiness(plugin, readiness) {
+            let api_version = crate::api::kinds::plugin::API_VERSION;
+            self.conditions.related(ObjectKey::new(api_version, "Plugin", &**plugin));
+        }
+    }
+}
+
+/// An error and what it came from, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn run_spec(plugin: &Plugin, subjects: &[Subject], stdin: Bytes) -> RunSpec {
+    let name = &plugin.accepted.resource.key.name;
+    let key = batch_key(subjects);
+    RunSpec {
+        executable: plugin.spec.executable.clone().into(),
+        args: plugin.spec.args.clone(),
+        env: environment(name, &plugin.spec, &key),
+        stdin,
+        timeout: plugin.spec.timeout.get(),
+        grace: DEFAULT_GRACE,
+        limits: Limits::default(),
+        sha256: plugin.spec.sha256.as_ref().and_then(|pin| {
+            let mut digest = [0; 32];
+            hex::decode_to_slice(pin, &mut digest).ok().map(|()| Digest(digest))
+        }),
+        label: label(plugin, &key),
+    }
+}
+
+/// Why a process that ended did not even get to answer.
+fn exit_fault(outcome: &Outcome, plugin: &Plugin) -> Option<Fault> {
+    let (reason, message) = match outcome.exit {
+        Exit::Code(0) => return None,
+        Exit::Code(code) => ("ExitCode", format!("the plugin exited with status {code}")),
+        Exit::Signal(signal) => ("Signal", format!("the plugin was killed by signal {signal}")),
+        Exit::TimedOut => (
+            "TimedOut",
+            format!("the plugin did not end within its timeout of {}", plugin.spec.timeout),
+        ),
+        Exit::OutputTooLarge => {
+            let limit = Limits::default().stdout;
+            ("OutputTooLarge", format!("the plugin wrote more than {limit} bytes to stdout"))
+        }
+        Exit::Cancelled => ("Cancelled", "the daemon stopped".to_owned()),
+    };
+    Some(Fault { reason, message })
+}
+
+/// How many lines of a run's stderr go to the log.
+const LOGGED_LINES: usize = 20;
+
+fn log_stderr(run: &str, outcome: &Outcome) {
+    let text = String::from_utf8_lossy(&outcome.stderr.bytes);
+    for line in text.lines().rev().take(LOGGED_LINES).collect::<Vec<_>>().into_iter().rev() {
+        tracing::info!(run, line, "plugin stderr");
+    }
+}
+
+/// A batch that was taken from the dispatcher. However the run ends, its subjects become free
+/// again; unless it was completed, its items go back.
+struct Taken<'a> {
+    runner: &'a Runner,
+    plugin: &'a Arc<str>,
+    subscription: Arc<str>,
+    items: Vec<Item>,
+    completed: bool,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut dispatch = self.runner.shared.dispatch();
+        dispatch.finish(&self.subscription, &self.items);
+        if self.completed {
+            return;
+        }
+        for mut item in self.items.drain(..) {
+            item.due.retry = true;
+            let windows = Windows::default();
+            dispatch.want(&self.subscription, self.plugin, windows, item, Instant::now());
+        }
+    }
+}
+
+/// A slot that runs, so that due work is offered to the others.
+struct Running<'a>(&'a Shared, &'a PluginSlot);
+
+impl<'a> Running<'a> {
+    fn mark(shared: &'a Shared, slot: &'a PluginSlot) -> Self {
+        shared.dispatch().set_running(&slot.plugin, slot.slot, true);
+        Self(shared, slot)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.dispatch().set_running(&self.1.plugin, self.1.slot, false);
+    }
+}
+
+impl Reconciler for Runner {
+    type Key = PluginSlot;
+    type Error = RunError;
+
+    async fn reconcile(&self, key: &PluginSlot) -> Result<Action, RunError> {
+        let Some(plugin) = self.shared.world().objects.plugin(&key.plugin).cloned() else {
+            return Ok(Action::AwaitChange);
+        };
+        let concurrency = plugin.spec.concurrency;
+        if key.slot >= concurrency {
+            return Ok(Action::AwaitChange);
+        }
+        let generation = plugin.accepted.generation;
+        if let Some(wait) = self.held_back(&key.plugin, generation) {
+            return Ok(Action::RequeueAfter(wait));
+        }
+        let _running = Running::mark(&self.shared, key);
+        let max = usize::try_from(plugin.spec.batch.max_events).unwrap_or(1);
+        let (pick, idle) = {
+            let mut dispatch = self.shared.dispatch();
+            let pick = dispatch.pick(&key.plugin, max, Instant::now());
+            (pick, dispatch.idle_slot(&key.plugin, concurrency))
+        };
+        let (subscription, items) = match pick {
+            Pick::Idle => return Ok(Action::AwaitChange),
+            Pick::Wait(at) => {
+                return Ok(Action::HoldFor(at.saturating_duration_since(Instant::now())));
+            }
+            Pick::Batch { subscription, items, more } => {
+                if let Some(slot) = idle.filter(|_| more) {
+                    self.slots.related(PluginSlot { plugin: Arc::clone(&key.plugin), slot });
+                }
+                (subscription, items)
+            }
+        };
+        let mut taken = Taken {
+            runner: self,
+            plugin: &key.plugin,
+            subscription: Arc::clone(&subscription),
+            items,
+            completed: false,
+        };
+        match self.run_batch(&plugin, &subscription, &taken.items).await? {
+            Next::HostFailed(error) => {
+                Ok(Action::RequeueAfter(self.host_failed(&key.plugin, generation, &error)))
+            }
+            Next::Again => {
+                taken.completed = true;
+                self.host_worked(&key.plugin);
+                // There may be more; the look is cheap, and a slot never sleeps on work.
+                Ok(Action::HoldFor(Duration::ZERO))
+            }
+        }
+    }
+
+    fn classify(&self, _: &RunError) -> Failure {
+        Failure::Retry
+    }
+}

@@ -1,0 +1,161 @@
+//! The running daemon as its control socket sees it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::node::Node;
+use crate::api::Time;
+use crate::control::{self, Converged, Effective, GroupFigures, Live, Pending};
+use crate::runtime::KeyState;
+use crate::sources::config_dir::ConfigHandle;
+
+/// Keys of each controller that are listed as pending.
+const LISTED: usize = 100;
+
+/// What only the running daemon knows.
+pub struct Running {
+    node: Node,
+    config: ConfigHandle,
+    started_at: Time,
+    /// The last view of the effective config, by its digest: made once however often it is read.
+    view: Mutex<Option<Arc<Effective>>>,
+}
+
+impl Running {
+    /// Answers for `node`.
+    pub fn new(node: Node, config: ConfigHandle) -> Self {
+        let started_at = node.shared.clock.now();
+        Self { node, config, started_at, view: Mutex::default() }
+    }
+}
+
+impl Live for Running {
+    fn started_at(&self) -> Time {
+        self.started_at
+    }
+
+    fn config(&self) -> control::ConfigReport {
+        let report = Arc::clone(&self.config.reports().borrow());
+        // Both sides are the same JSON by contract; a test holds them to it.
+        serde_json::to_value(&*report)
+            .and_then(serde_json::from_value)
+            .unwrap_or_else(|error| control::ConfigReport {
+                store_error: Some(format!("the report cannot be shown: {error}")),
+                ..control::ConfigReport::default()
+            })
+    }
+
+    fn effective(&self) -> Arc<Effective> {
+        let mut index = self.node.shared.effective();
+        index.expire(self.node.shared.clock.now());
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*view {
+            Some(view) if view.revision == Some(index.revision()) => Arc::clone(view),
+            _ => Arc::clone(view.insert(Arc::new(Effective {
+                revision: Some(index.revision()),
+                digest: index.digest().to_owned(),
+                config: index.view(),
+            }))),
+        }
+    }
+
+    fn converge(&self, _deliveries: bool) -> BoxFuture<'_, Converged> {
+        async {
+            // What cannot be scanned is reported, not waited for. What is about to be deleted is
+            // work at hand; what is held is not.
+            match self.config.rescan().await {
+                Ok(report) if report.findings.settling > 0 => {
+                    let mut reports = self.config.reports();
+                    let settled = reports.wait_for(|report| report.findings.settling == 0);
+                    let _stopping = settled.await;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "cannot rescan the configuration"),
+            }
+            let revision = self.node.shared.store.head();
+            if self.node.converged().await.is_err() {
+                // The daemon stops: whoever waits is cut off with it.
+                std::future::pending::<()>().await;
+            }
+            Converged { revision }
+        }
+        .boxed()
+    }
+
+    fn pending(&self) -> Vec<Pending> {
+        let pending = self.node.pending(LISTED);
+        pending
+            .into_iter()
+            .map(|(controller, pending)| Pending {
+                controller: controller.to_string(),
+                key: pending.key.clone(),
+                state: state(pending.state).to_owned(),
+                due: None,
+                message: String::new(),
+            })
+            .collect()
+    }
+
+    fn room(&self, group: &str, event_type: &str) -> Option<u64> {
+        let world = self.node.shared.world();
+        if world.objects.matcher.retracting(group, event_type).next().is_some() {
+            return None;
+        }
+        Some(world.room(group, self.node.shared.clock.now()))
+    }
+
+    fn groups(&self) -> BTreeMap<String, GroupFigures> {
+        let world = self.node.shared.world();
+        let now = self.node.shared.clock.now();
+        let names: Vec<String> = world.objects.groups().map(|(name, _)| name.clone()).collect();
+        let live: Vec<u64> =
+            names.iter().map(|name| world.facts.live(name, now) as u64).collect();
+        drop(world);
+        names
+            .into_iter()
+            .zip(live)
+            .map(|(name, live_facts)| {
+                let stored_events = self.node.historian.stored(&name).unwrap_or(0);
+                (name, GroupFigures { live_facts, stored_events })
+            })
+            .collect()
+    }
+
+    fn matched(&self) -> BTreeMap<String, u64> {
+        let world = self.node.shared.world();
+        let now = self.node.shared.clock.now();
+        world
+            .objects
+            .subscriptions()
+            .map(|(name, subscription)| {
+                let max_age = world.objects.max_age(&subscription.spec.group_ref);
+                let live = |key: &crate::controllers::world::SubFact| {
+                    world.facts.get(&key.fact).is_some_and(|fact| {
+                        fact.end(max_age) > now
+                            && world
+                                .objects
+                                .matcher
+                                .get(name)
+                                .is_some_and(|matches| matches.matches(&fact.event))
+                    })
+                };
+                let count = world.of_subscription(name).iter().filter(|key| live(key)).count();
+                (name.to_string(), count as u64)
+            })
+            .collect()
+    }
+}
+
+fn state(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Ready => "Ready",
+        KeyState::Running => "Running",
+        KeyState::Held => "Debouncing",
+        KeyState::BackingOff => "BackingOff",
+        KeyState::Delayed => "Delayed",
+        KeyState::Parked => "Parked",
+    }
+}

@@ -1,0 +1,149 @@
+//! The controllers of one node, wired together over a store that somebody else opened.
+//!
+//! Everything that touches the outside world is passed in, so the daemon and the simulation run
+//! the same node.
+
+use std::convert::Infallible;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::api::clock::Clock;
+use crate::api::object::ObjectKey;
+use crate::controllers::Shared;
+use crate::controllers::follow::{Follower, StoreSource, Triggers};
+use crate::controllers::history::Historian;
+use crate::controllers::planner::Planner;
+use crate::controllers::runner::{PluginSlot, RunError, Runner};
+use crate::controllers::status::Conditions;
+use crate::controllers::world::SubFact;
+use crate::controllers::{Identify, Reported};
+use crate::plugin::Spawner;
+use crate::runtime::{
+    Backoff, Controller, Observer, Pending, Progress, Reflector, Shutdown, Stopped, TaskGroup,
+    converged,
+};
+use crate::store::Store;
+
+/// Plugins that run at the same time on this node, whatever their own `concurrency`.
+pub const MAX_RUNS: usize = 64;
+/// Plans carried out at the same time: they wait for the disk together.
+const MAX_PLANS: usize = 256;
+/// A run ends by its plugin's own timeout; this one only catches what must not happen.
+const RUN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+/// How often given-up work is looked at, for a plugin whose file has changed.
+const FULL_PASS: Duration = Duration::from_secs(60);
+
+/// What a node is made of.
+pub struct Outside {
+    /// The truth.
+    pub store: Store,
+    /// Node time.
+    pub clock: Arc<dyn Clock>,
+    /// Starts plugins.
+    pub spawner: Arc<dyn Spawner>,
+    /// Tells versions of plugin files apart.
+    pub identify: Identify,
+    /// What is known of the config beside what was accepted.
+    pub reported: Reported,
+}
+
+/// A running node, to ask and to wake.
+#[derive(Clone)]
+pub struct Node {
+    /// What the controllers share.
+    pub shared: Arc<Shared>,
+    /// Counts and prunes the stored events.
+    pub historian: Arc<Historian>,
+    /// The ways into the controllers.
+    pub triggers: Triggers,
+    observers: Vec<Observer>,
+    progress: Progress,
+}
+
+impl Node {
+    /// Starts all controllers of a node in `group`.
+    pub fn start(
+        outside: Outside,
+        group: &mut TaskGroup,
+        shutdown: &Shutdown,
+    ) -> Result<Self, RunError> {
+        let Outside { store, clock, spawner, identify, reported } = outside;
+        let shared = Arc::new(Shared::new(store.clone(), Arc::clone(&clock), identify, reported));
+        let quick = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+        let reflector = Reflector::new("store", quick);
+        let ready = reflector.ready();
+        let runs_at_once = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
+
+        let given_up = Arc::clone(&shared);
+        let plans = Controller::<SubFact>::new("plans", quick)
+            .concurrency(runs_at_once(MAX_PLANS))
+            .after(ready.clone())
+            .full_pass(FULL_PASS, move || given_up.world().given_up());
+        let slots = Controller::<PluginSlot>::new("runs", quick)
+            .concurrency(runs_at_once(MAX_RUNS))
+            .timeout(RUN_TIMEOUT)
+            .after(ready.clone());
+        let history = Controller::<Arc<str>>::new("history", quick).after(ready.clone());
+        let conditions = Controller::<ObjectKey>::new("conditions", quick).after(ready);
+        let triggers = Triggers {
+            plans: plans.triggers(),
+            slots: slots.triggers(),
+            history: history.triggers(),
+            conditions: conditions.triggers(),
+        };
+        let observers =
+            vec![plans.observer(), slots.observer(), history.observer(), conditions.observer()];
+        let progress = reflector.progress();
+
+        let planner = Arc::new(Planner::new(Arc::clone(&shared), triggers.slots.clone()));
+        let cancel = CancellationToken::new();
+        let runner = Arc::new(Runner::new(
+            Arc::clone(&shared),
+            spawner,
+            triggers.slots.clone(),
+            triggers.conditions.clone(),
+            cancel.clone(),
+        )?);
+        let historian = Arc::new(Historian::new(Arc::clone(&shared)));
+        let follower = Follower::new(Arc::clone(&shared), triggers.clone());
+        let source = StoreSource::new(store, clock);
+
+        let stop = shutdown.clone();
+        group.background("stop-plugins", async move {
+            stop.draining().await;
+            // A plugin that is stopped was not tried: its run is repeated under the same key.
+            cancel.cancel();
+            Ok::<_, Infallible>(())
+        });
+        group.critical("reflector", reflector.run(source, follower, shutdown.clone()));
+        group.critical("plans", plans.run(planner, shutdown.clone()));
+        group.critical("runs", slots.run(runner, shutdown.clone()));
+        group.critical("history", history.run(Arc::clone(&historian), shutdown.clone()));
+        let teller = Arc::new(Conditions::new(Arc::clone(&shared)));
+        group.critical("conditions", conditions.run(teller, shutdown.clone()));
+        Ok(Self { shared, historian, triggers, observers, progress })
+    }
+
+    /// Waits for the fixed point: everything up to the store's head is taken in, nothing is
+    /// ready, running, held for a window, or backing off.
+    pub async fn converged(&self) -> Result<(), Stopped> {
+        let store = self.shared.store.clone();
+        converged(move || store.head(), std::slice::from_ref(&self.progress), &self.observers).await
+    }
+
+    /// What keeps the node from its fixed point now, at most `limit` keys of each controller.
+    pub fn pending(&self, limit: usize) -> Vec<(Arc<str>, Pending)> {
+        self.observers
+            .iter()
+            .flat_map(|o| o.pending(limit).into_iter().map(|pending| (o.name(), pending)))
+            .collect()
+    }
+
+    /// What each controller has done.
+    pub fn observers(&self) -> &[Observer] {
+        &self.observers
+    }
+}
