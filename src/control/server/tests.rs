@@ -116,7 +116,7 @@ struct Node {
     daemon: Arc<Daemon>,
     client: Client,
     shutdown: CancellationToken,
-    served: tokio::task::JoinHandle<()>,
+    serving: tokio::task::JoinHandle<()>,
 }
 
 async fn node(objects: Vec<Accepted>, limits: Limits) -> Node {
@@ -129,8 +129,8 @@ async fn node(objects: Vec<Accepted>, limits: Limits) -> Node {
     let control = Control::new(store, Arc::new(Fixed), live);
     let server = Server::bind(&path, limits).unwrap();
     let shutdown = CancellationToken::new();
-    let served = tokio::spawn(server.serve(control, shutdown.clone()));
-    Node { client: Client::new(&path), dir, daemon, shutdown, served }
+    let serving = tokio::spawn(server.serve(control, shutdown.clone()));
+    Node { client: Client::new(&path), dir, daemon, shutdown, serving }
 }
 
 impl Node {
@@ -362,9 +362,9 @@ async fn objects_are_found_by_any_name_of_their_kind_and_show_no_secrets() {
     let absent = Target::new("/v1/objects").segment("EventGroup").segment("cloudegde");
     let error = refusal(node.get::<Vec<ObjectView>>(absent).await);
     assert_eq!(error.hint.as_deref(), Some("did you mean cloudedge?"));
-    let none: Vec<ObjectView> =
+    let plugins: Vec<ObjectView> =
         node.get(Target::new("/v1/objects").segment("plugins")).await.unwrap();
-    assert!(none.is_empty());
+    assert!(plugins.is_empty());
 }
 
 #[tokio::test]
@@ -478,7 +478,7 @@ async fn the_server_stops_when_told_and_removes_its_socket() {
     let node = node(Vec::new(), Limits::default()).await;
     let path = node.client.socket().to_owned();
     node.shutdown.cancel();
-    node.served.await.unwrap();
+    node.serving.await.unwrap();
     assert!(!path.exists());
     let error = node.client.get::<serde_json::Value>(&Target::new("/v1/version")).await;
     assert!(matches!(error, Err(ClientError::NoDaemon(_))), "{error:?}");
