@@ -1,5 +1,7 @@
 //! `routerd`: the daemon. Parses, dispatches, exits.
 
+#![warn(clippy::disallowed_methods)]
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
