@@ -90,7 +90,7 @@ impl Machine {
     /// Runs the commands of all blocks in one shell and returns what each block printed.
     fn run(&self, commands: &[&str]) -> Vec<String> {
         const MARK: &str = "--- next block ---";
-        let mut script = String::from("set -eu\ntrap 'kill $! 2>/dev/null; wait' EXIT\n");
+        let mut script = String::from("set -eu\ntrap 'kill $! 2>/dev/null || :; wait' EXIT\n");
         for block in commands {
             let lines = block.lines().filter(|line| !line.starts_with("cargo build"));
             lines.for_each(|line| script.extend([&self.here(line), "\n"]));
@@ -101,10 +101,14 @@ impl Machine {
         let child = Command::new("sh")
             .args(["-c", &script])
             .current_dir(&self.source)
-            .env("PATH", format!("{}:{}:{}", bin("sbin"), bin("bin"), env!("PATH")))
-            .env("ROUTERD_CONFIG", self.here(
-                "/usr/local/etc/routerd/router.yaml:/usr/local/etc/routerd/manifests",
-            ))
+            .env(
+                "PATH",
+                format!("{}:{}:{}", bin("sbin"), bin("bin"), std::env::var("PATH").unwrap()),
+            )
+            .env(
+                "ROUTERD_CONFIG",
+                self.here("/usr/local/etc/routerd/router.yaml:/usr/local/etc/routerd/manifests"),
+            )
             .env("ROUTERD_STATE", self.here("/var/lib/routerd/routerd.db"))
             .env_remove("ROUTERD_SOCKET")
             .stdin(Stdio::null())
@@ -232,12 +236,57 @@ fn the_examples_of_the_plugin_guide_are_read_by_the_protocol() {
     assert!(seen[0] > 0 && seen[1] > 1, "{seen:?} requests and results");
 }
 
+/// The page of Kinds, made from the commented manifests.
+fn kinds_page() -> String {
+    let mut page = String::from(
+        "# The Kinds\n\n\
+         A commented manifest of each Kind that people write; the same files are in `manifests/`,\n\
+         with JSON Schemas beside them (`routerctl schema KIND`). All other Kinds are carried and\n\
+         rendered word for word. What is accepted without an effect today stands in the README.\n",
+    );
+    let mut files: Vec<_> = fs::read_dir(repository().join("manifests"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    files.sort();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let kind = text.lines().find_map(|line| line.strip_prefix("kind: ")).unwrap();
+        page.extend(["\n## ", kind, "\n\n"]);
+        let (head, body): (Vec<_>, Vec<_>) = {
+            let at = text.lines().take_while(|line| line.starts_with('#')).count();
+            (text.lines().take(at).collect(), text.lines().skip(at).collect())
+        };
+        for line in head {
+            page.extend([line.trim_start_matches('#').trim_start(), "\n"]);
+        }
+        page.extend(["\n```yaml\n", &body.join("\n"), "\n```\n"]);
+    }
+    page
+}
+
+/// `UPDATE_DOCS=1 cargo test --test docs` writes the page anew.
+#[test]
+fn the_page_of_kinds_is_the_manifests() {
+    let path = repository().join("docs/kinds.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, kinds_page()).unwrap();
+    }
+    assert!(read("docs/kinds.md") == kinds_page(), "docs/kinds.md is out of step with manifests/");
+}
+
 /// Every `tests/x.rs` or `src/y.rs` that a page names, with the functions named behind `::`.
 fn names(page: &str) -> Vec<(String, Option<String>)> {
-    page.split('`')
+    // Fenced blocks would count as code that begins and ends elsewhere.
+    let prose: String = page.split("```").step_by(2).collect();
+    prose
+        .split('`')
         .skip(1)
         .step_by(2)
-        .filter(|code| ["tests/", "src/", "benches/", "examples/"].iter().any(|d| code.starts_with(d)))
+        .filter(|code| {
+            ["tests/", "src/", "benches/", "examples/"].iter().any(|d| code.starts_with(d))
+        })
         .filter(|code| !code.contains([' ', '*', '<', '{']))
         .map(|code| match code.split_once("::") {
             Some((file, function)) => (file.to_owned(), Some(function.to_owned())),
