@@ -86,8 +86,8 @@ fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::Par
     let filter: EnvFilter = EnvFilter::try_new(&args.log)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),
