@@ -43,11 +43,12 @@ doc: ## The API's documentation, warnings denied
 
 bench: ## Measure the real parts on this machine
 	$(CARGO) build --locked --release --bins --examples
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --benches
 
 crash: ## The long suites: kill -9, power cuts, simulation (CRASH_ROUNDS, SIM_COUNT)
-	CRASH_ROUNDS=$(CRASH_ROUNDS) $(CARGO) test --locked --release --test crash -- --include-ignored --nocapture
-	SIM_COUNT=$(SIM_COUNT) $(CARGO) test --locked --release --test sim -- --include-ignored --nocapture
+	$(CARGO) build --locked --bins --example $(PLUGIN)
+	CRASH=1 CRASH_ROUNDS=$(CRASH_ROUNDS) $(CARGO) test --locked --test crash
+	SIM_COUNT=$(SIM_COUNT) $(CARGO) test --locked --release --test sim -- --nocapture
 
 fuzz: ## Fuzz the readers of foreign bytes for a minute each (needs cargo-fuzz and nightly)
 	for target in yaml decode event key; do \
