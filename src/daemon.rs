@@ -26,6 +26,7 @@ use anyhow::Context;
 use self::config::Reports;
 use self::live::Running;
 use self::node::{Node, Outside};
+use self::signals::Signals;
 use crate::api::clock::Clock;
 use crate::control::{Control, Live, server};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
@@ -110,17 +111,19 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         }
     });
 
-    group.background("signals", signals::listen(shutdown.clone(), config));
+    let signals = Signals::new().context("cannot listen for signals")?;
     tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
     if options.once {
         let stop = shutdown.clone();
         group.background("once", async move {
-            live.converge(false).await;
-            stop.drain();
+            tokio::select! {
+                _ = live.converge(false) => stop.drain(),
+                () = stop.draining() => {}
+            }
             Ok::<_, std::convert::Infallible>(())
         });
     }
-    let ended = group.run(DRAIN).await;
+    let ended = signals.during(group.run(DRAIN), &shutdown, &config).await;
     store.close().await;
     ended.map_err(Into::into)
 }
