@@ -40,12 +40,12 @@ impl Live for Running {
     fn config(&self) -> control::ConfigReport {
         let report = Arc::clone(&self.config.reports().borrow());
         // Both sides are the same JSON by contract; a test holds them to it.
-        serde_json::to_value(&*report)
-            .and_then(serde_json::from_value)
-            .unwrap_or_else(|error| control::ConfigReport {
+        serde_json::to_value(&*report).and_then(serde_json::from_value).unwrap_or_else(|error| {
+            control::ConfigReport {
                 store_error: Some(format!("the report cannot be shown: {error}")),
                 ..control::ConfigReport::default()
-            })
+            }
+        })
     }
 
     fn effective(&self) -> Arc<Effective> {
@@ -111,8 +111,7 @@ impl Live for Running {
         let world = self.node.shared.world();
         let now = self.node.shared.clock.now();
         let names: Vec<String> = world.objects.groups().map(|(name, _)| name.clone()).collect();
-        let live: Vec<u64> =
-            names.iter().map(|name| world.facts.live(name, now) as u64).collect();
+        let live: Vec<u64> = names.iter().map(|name| world.facts.live(name, now) as u64).collect();
         drop(world);
         names
             .into_iter()
