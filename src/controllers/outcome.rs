@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::Shared;
-use super::plan::{PartStep, expires_at};
+use super::plan::expires_at;
 use super::planner::plan_now;
 use super::request::Subject;
 use super::runner::RunError;
@@ -156,10 +156,7 @@ fn items(
             SubFact { subscription: Arc::clone(&ended.subscription), fact: subject.item.fact };
         let (plan, _, fact) = plan_now(shared, &key);
         let world = shared.world();
-        // Wanted is what the plan would not retire: then it asks for a run or keeps the part.
-        let wanted =
-            plan.run.is_some() || matches!(plan.part, PartStep::Put(ref p) if p.retiring.is_none());
-        fact.filter(|_| wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
+        fact.filter(|_| plan.wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
     };
     ended
         .subjects
@@ -201,7 +198,9 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
             // Without a wanted fact there is nothing to serve, and nothing succeeded that would
             // have to be remembered: if the fact comes back, it runs again.
             let old: Option<Part> = txn.get::<Part>(&row)?;
-            if let Some(part) = item.end.and_then(|end| part(context, item, content, end, old)) {
+            if let Some(part) =
+                item.end.and_then(|end| part(context, item, content, end, old.as_ref()))
+            {
                 txn.put(&part)?;
                 work.succeeded = Some(due.run_key);
             }
@@ -209,7 +208,7 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
         }
         Err(fault) => {
             let old = work.failing.take().filter(|f| f.run_key == due.run_key);
-            work.failing = Some(failing(context, item, fault, old, run));
+            work.failing = Some(failing(context, item, fault, old.as_ref(), run));
         }
     }
     txn.put(&work)
@@ -221,7 +220,7 @@ fn part(
     item: &Item,
     content: &Content,
     end: Time,
-    old: Option<Part>,
+    old: Option<&Part>,
 ) -> Option<Part> {
     let spec = &context.subscription.spec;
     let grace = spec.retire.grace.get();
@@ -230,13 +229,12 @@ fn part(
         return None;
     }
     let event = &item.subject.fact.event;
-    let generation =
-        old.as_ref().map_or(1, |old| old.generation + u64::from(old.digest != content.digest));
+    let generation = old.map_or(1, |old| old.generation + u64::from(old.digest != content.digest));
     Some(Part {
         subscription: context.subscription.accepted.resource.key.name.clone(),
         fact: item.subject.item.fact,
         subscription_uid: context.subscription.accepted.uid.clone(),
-        uid: old.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), |old| old.uid.clone()),
+        uid: old.map_or_else(|| uuid::Uuid::now_v7().to_string(), |old| old.uid.clone()),
         group: event.group.clone(),
         event_id: event.id.clone(),
         subject: event.subject.clone(),
@@ -247,7 +245,7 @@ fn part(
         plugin: context.plugin.clone(),
         run_key: item.subject.item.due.run_key.clone(),
         generation,
-        created_at: old.as_ref().map_or(context.now, |old| old.created_at),
+        created_at: old.map_or(context.now, |old| old.created_at),
         observed_at: content.observed_at,
         result_expires_at: content.expires_at,
         expires_at,
@@ -265,12 +263,12 @@ fn failing(
     context: &Context,
     item: &Item,
     fault: &Fault,
-    old: Option<Failing>,
+    old: Option<&Failing>,
     run: u64,
 ) -> Failing {
     let retry = &context.subscription.spec.trigger.retry;
     let run_key = item.subject.item.due.run_key.clone();
-    let attempts = old.as_ref().map_or(0, |old| old.attempts);
+    let attempts = old.map_or(0, |old| old.attempts);
     let (attempts, cohort, wait) = match item.blame {
         // It stays alone: its failures count, and it must not spoil another batch.
         Blame::Own { place } => {
@@ -283,7 +281,7 @@ fn failing(
     Failing {
         run_key,
         attempts,
-        since: old.as_ref().map_or(context.now, |old| old.since),
+        since: old.map_or(context.now, |old| old.since),
         last_at: context.now,
         not_before: add(context.now, wait),
         reason: fault.reason.to_owned(),

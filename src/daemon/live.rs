@@ -52,10 +52,15 @@ impl Live for Running {
         let mut index = self.node.shared.effective();
         index.expire(self.node.shared.clock.now());
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let published = self.node.revisions.borrow().clone();
+        // What is not published yet will be the next revision.
+        let revision = published.revision + u64::from(published.digest != index.digest());
         match &*view {
-            Some(view) if view.revision == Some(index.revision()) => Arc::clone(view),
+            Some(view) if view.revision == Some(revision) && view.digest == index.digest() => {
+                Arc::clone(view)
+            }
             _ => Arc::clone(view.insert(Arc::new(Effective {
-                revision: Some(index.revision()),
+                revision: Some(revision),
                 digest: index.digest().to_owned(),
                 config: index.view(),
             }))),
