@@ -20,9 +20,11 @@ impl Table {
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.0.add_row(cells.iter().map(|cell| {
-            Cell::new(if cell.is_empty() { "-".into() } else { escape::text(cell) })
-        }));
+        self.0.add_row(
+            cells.iter().map(|cell| {
+                Cell::new(if cell.is_empty() { "-".into() } else { escape::text(cell) })
+            }),
+        );
     }
 }
 
