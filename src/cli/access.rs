@@ -153,7 +153,7 @@ impl Access {
         match (self, name) {
             (Self::Daemon(client), _) => {
                 let target = Target::new("/v1/objects").segment(kind);
-                let target = name.into_iter().fold(target, |target, name| target.segment(name));
+                let target = name.into_iter().fold(target, Target::segment);
                 Ok(client.get(&target).await?)
             }
             (Self::Store(control), Some(name)) => Ok(control.object(kind, name)?),
