@@ -14,6 +14,7 @@
 mod config;
 mod live;
 pub mod node;
+mod opening;
 mod signals;
 
 use std::os::unix::fs::MetadataExt;
@@ -26,6 +27,7 @@ use anyhow::Context;
 use self::config::Reports;
 use self::live::Running;
 use self::node::{Node, Outside};
+use self::signals::Signals;
 use crate::api::clock::Clock;
 use crate::control::{Control, Live, server};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
@@ -58,8 +60,9 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
 
     // The truth comes first: without it there is nothing to serve.
+    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let open = OpenOptions::daemon(&options.state, clock.now());
-    let (store, report) = tokio::task::spawn_blocking(move || Store::open(&open)).await??;
+    let (store, report) = opening::open(open, &socket).await?;
     announce(&report);
     group.critical("store-health", watch_health(store.clone(), shutdown.clone()));
 
@@ -98,7 +101,6 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
     // The operator's door.
     let live = Arc::new(Running::new(node, config.clone()));
-    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);
@@ -110,17 +112,19 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         }
     });
 
-    group.background("signals", signals::listen(shutdown.clone(), config));
+    let signals = Signals::new().context("cannot listen for signals")?;
     tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
     if options.once {
         let stop = shutdown.clone();
         group.background("once", async move {
-            live.converge(false).await;
-            stop.drain();
+            tokio::select! {
+                _ = live.converge(false) => stop.drain(),
+                () = stop.draining() => {}
+            }
             Ok::<_, std::convert::Infallible>(())
         });
     }
-    let ended = group.run(DRAIN).await;
+    let ended = signals.during(group.run(DRAIN), &shutdown, &config).await;
     store.close().await;
     ended.map_err(Into::into)
 }

@@ -1,10 +1,12 @@
 //! `routerd`: the daemon. Parses, dispatches, exits.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use routerd::daemon::{ServeOptions, serve};
+use routerd::store::OpenError;
 use tracing_subscriber::EnvFilter;
 
 /// Facts that one router observes become desired state on another.
@@ -61,6 +63,9 @@ enum LogFormat {
     Json,
 }
 
+/// The exit code when there is no usable store, as with routerctl.
+const NO_STORE: u8 = 3;
+
 fn main() -> ExitCode {
     let Command::Serve(args) = Args::parse().command;
     if let Err(error) = start_logging(&args) {
@@ -74,14 +79,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<OpenError>() { NO_STORE } else { 1 })
         }
     }
 }
 
 fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = EnvFilter::try_new(&args.log)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),

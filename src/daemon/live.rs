@@ -97,7 +97,7 @@ impl Live for Running {
             .map(|(controller, pending)| Pending {
                 controller: controller.to_string(),
                 key: pending.key.clone(),
-                state: state(pending.state).to_owned(),
+                state: state(&controller, pending.state).to_owned(),
                 due: None,
                 message: String::new(),
             })
@@ -153,8 +153,10 @@ impl Live for Running {
     }
 }
 
-fn state(state: KeyState) -> &'static str {
+fn state(controller: &str, state: KeyState) -> &'static str {
     match state {
+        // A plan is held while a failed run waits to be tried again, a run for its window.
+        KeyState::Held if controller == "plans" => "BackingOff",
         KeyState::Ready => "Ready",
         KeyState::Running => "Running",
         KeyState::Held => "Debouncing",
