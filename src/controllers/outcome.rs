@@ -201,12 +201,7 @@ struct Context {
 }
 
 /// Writes one item's outcome: its part and its work.
-fn settle(
-    txn: &mut Txn<'_>,
-    context: &Context,
-    item: &Item,
-    run: u64,
-) -> Result<Work, StoreError> {
+fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result<Work, StoreError> {
     let name = context.subscription.accepted.resource.key.name.as_str();
     let uid = context.subscription.accepted.uid.as_str();
     let due = item.subject.item.due.clone();

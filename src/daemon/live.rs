@@ -20,8 +20,9 @@ pub struct Running {
     node: Node,
     config: ConfigHandle,
     started_at: Time,
-    /// The last view of the effective config, by its digest: made once however often it is read.
-    view: Mutex<Option<Arc<Effective>>>,
+    /// The last view of the effective config, by the changes it knows of: made once however often
+    /// it is read.
+    view: Mutex<Option<(u64, Arc<Effective>)>>,
 }
 
 impl Running {
@@ -55,16 +56,19 @@ impl Live for Running {
         let published = self.node.revisions.borrow().clone();
         // What is not published yet will be the next revision.
         let revision = published.revision + u64::from(published.digest != index.digest());
-        match &*view {
-            Some(view) if view.revision == Some(revision) && view.digest == index.digest() => {
-                Arc::clone(view)
-            }
-            _ => Arc::clone(view.insert(Arc::new(Effective {
-                revision: Some(revision),
-                digest: index.digest().to_owned(),
-                config: index.view(),
-            }))),
+        if let Some((changes, view)) = &*view
+            && *changes == index.changes()
+            && view.revision == Some(revision)
+        {
+            return Arc::clone(view);
         }
+        let made = Arc::new(Effective {
+            revision: Some(revision),
+            digest: index.digest().to_owned(),
+            config: index.view(),
+        });
+        *view = Some((index.changes(), Arc::clone(&made)));
+        made
     }
 
     fn converge(&self, _deliveries: bool) -> BoxFuture<'_, Converged> {

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::control::client::{Client, Target};
 use crate::store::{OpenError, OpenOptions, OpenReport, Store};
 
 /// How long a routerctl that reads the store, or a daemon that is stopping, is waited for.
@@ -27,9 +27,18 @@ pub(super) async fn open(
             Err(error @ OpenError::Locked { .. }) => error,
             Err(error) => return Err(error.into()),
         };
-        if Instant::now() >= deadline || UnixStream::connect(socket).await.is_ok() {
+        if Instant::now() >= deadline || answers(socket).await {
             return Err(locked.into());
         }
         sleep(RETRY).await;
     }
+}
+
+/// Whether a daemon is well and at work there. That the socket takes a connection says little: what
+/// a daemon was just starting when it was killed holds its files for an instant longer.
+async fn answers(socket: &Path) -> bool {
+    let client = Client::new(socket);
+    let version = Target::new("/v1/version");
+    let asked = timeout(RETRY * 10, client.get::<serde_json::Value>(&version));
+    matches!(asked.await, Ok(Ok(_)))
 }

@@ -12,8 +12,18 @@ fn each_exit_code_means_what_the_help_says() {
     node.ctl("get EventGroup nosuch").exits(1);
     node.ctl("dynamic describe nosuch").exits(1);
     node.ctl("get nosuchkind").exits(1);
-    for usage in ["", "frob", "emit", "get", "wait", "status --frob", "emit --group g", "version -o nosuch",
-        "emit --group cloudedge --type t --payload nokey", "wait --converged --timeout soon"] {
+    for usage in [
+        "",
+        "frob",
+        "emit",
+        "get",
+        "wait",
+        "status --frob",
+        "emit --group g",
+        "version -o nosuch",
+        "emit --group cloudedge --type t --payload nokey",
+        "wait --converged --timeout soon",
+    ] {
         node.ctl(usage).exits(2);
     }
     node.ctl("emit --group nosuch --type t").exits(4);
@@ -30,7 +40,8 @@ fn each_exit_code_means_what_the_help_says() {
 fn every_failure_is_on_stderr_and_says_error_first() {
     let node = Node::of_the_guide();
     let _daemon = node.serve();
-    for command in ["get EventGroup nosuch", "emit --group clouedge --type t", "frob", "get nosuch"] {
+    for command in ["get EventGroup nosuch", "emit --group clouedge --type t", "frob", "get nosuch"]
+    {
         let answer = node.ctl(command);
         assert_eq!(answer.stdout, "", "{command}");
         assert!(answer.stderr.starts_with("error: "), "{command}: {}", answer.stderr);
@@ -96,8 +107,11 @@ fn assert_camel_case(value: &Value, path: &str) {
 #[test]
 fn json_is_complete_and_in_camel_case() {
     let node = Node::of_the_guide();
-    node.write("broken.yaml", "kind: EventGroup\napiVersion: federation.routerd.net/v1alpha1\n\
-        metadata: {name: b}\nspec: {nodeNam: x}\n");
+    node.write(
+        "broken.yaml",
+        "kind: EventGroup\napiVersion: federation.routerd.net/v1alpha1\n\
+        metadata: {name: b}\nspec: {nodeName: x, listn: {}}\n",
+    );
     let _daemon = node.serve();
     node.ctl(GUIDE_EVENT).exits(0);
     node.converge();
@@ -109,26 +123,105 @@ fn json_is_complete_and_in_camel_case() {
             assert!(one.pointer(pointer).is_some(), "{command}: no {pointer} in {one:#}");
         }
     };
-    members("status", &["/node", "/version", "/now", "/running", "/startedAt", "/store/id",
-        "/store/revision", "/store/healthy", "/store/writable", "/config/roots/0/path",
-        "/config/problems/0/line", "/config/problems/0/column", "/config/problems/0/file",
-        "/config/problems/0/hint", "/config/problems/0/inForce", "/config/watching/mode",
-        "/groups/0/liveFacts", "/groups/0/storedEvents", "/subscriptions/0/matched",
-        "/subscriptions/0/deadLettered", "/plugins/0/ready", "/parts/effective",
-        "/effective/digest", "/effective/leftOut", "/pending", "/pendingTotal", "/notices"]);
-    members("get events", &["/id", "/group", "/type", "/sourceNode", "/subject", "/payload/address",
-        "/observedAt", "/expiresAt", "/receivedAt", "/receivedFrom", "/current", "/live"]);
-    members("dynamic list", &["/metadata/name", "/metadata/annotations", "/spec/source",
-        "/spec/generation", "/spec/observedAt", "/spec/expiresAt", "/spec/digest",
-        "/spec/resources/0/kind", "/spec/directives", "/spec/actionPlans", "/status/conditions",
-        "/status/runKey", "/status/eventId"]);
-    members("get EventSubscription", &["/apiVersion", "/kind", "/metadata/uid", "/metadata/generation",
-        "/metadata/creationTimestamp", "/spec/match/types/0", "/status/source/file",
-        "/status/source/line", "/status/conditions/0/type", "/status/conditions/0/status",
-        "/status/conditions/0/reason", "/status/conditions/0/message",
-        "/status/conditions/0/lastTransitionTime", "/status/conditions/0/observedGeneration"]);
-    members("get runs", &["/plugin", "/subscription", "/runKeys/0", "/eventIds/0", "/startedAt",
-        "/duration", "/outcome", "/stderr"]);
+    members(
+        "status",
+        &[
+            "/node",
+            "/version",
+            "/now",
+            "/running",
+            "/startedAt",
+            "/store/id",
+            "/store/revision",
+            "/store/healthy",
+            "/store/writable",
+            "/config/roots/0/path",
+            "/config/problems/0/line",
+            "/config/problems/0/column",
+            "/config/problems/0/file",
+            "/config/problems/0/hint",
+            "/config/problems/0/inForce",
+            "/config/watching/mode",
+            "/groups/0/liveFacts",
+            "/groups/0/storedEvents",
+            "/subscriptions/0/matched",
+            "/subscriptions/0/deadLettered",
+            "/plugins/0/ready",
+            "/parts/effective",
+            "/effective/digest",
+            "/effective/leftOut",
+            "/pending",
+            "/pendingTotal",
+            "/notices",
+        ],
+    );
+    members(
+        "get events",
+        &[
+            "/id",
+            "/group",
+            "/type",
+            "/sourceNode",
+            "/subject",
+            "/payload/address",
+            "/observedAt",
+            "/expiresAt",
+            "/receivedAt",
+            "/receivedFrom",
+            "/current",
+            "/live",
+        ],
+    );
+    members(
+        "dynamic list",
+        &[
+            "/metadata/name",
+            "/metadata/annotations",
+            "/spec/source",
+            "/spec/generation",
+            "/spec/observedAt",
+            "/spec/expiresAt",
+            "/spec/digest",
+            "/spec/resources/0/kind",
+            "/spec/directives",
+            "/spec/actionPlans",
+            "/status/conditions",
+            "/status/runKey",
+            "/status/eventId",
+        ],
+    );
+    members(
+        "get EventSubscription",
+        &[
+            "/apiVersion",
+            "/kind",
+            "/metadata/uid",
+            "/metadata/generation",
+            "/metadata/creationTimestamp",
+            "/spec/match/types/0",
+            "/status/source/file",
+            "/status/source/line",
+            "/status/conditions/0/type",
+            "/status/conditions/0/status",
+            "/status/conditions/0/reason",
+            "/status/conditions/0/message",
+            "/status/conditions/0/lastTransitionTime",
+            "/status/conditions/0/observedGeneration",
+        ],
+    );
+    members(
+        "get runs",
+        &[
+            "/plugin",
+            "/subscription",
+            "/runKeys/0",
+            "/eventIds/0",
+            "/startedAt",
+            "/duration",
+            "/outcome",
+            "/stderr",
+        ],
+    );
     members("version", &[]);
     members("render --report", &[]);
 }

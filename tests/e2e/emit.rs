@@ -9,11 +9,10 @@ use crate::harness::{Node, group, plugin, subscription};
 fn node_with_plugin() -> Node {
     let node = Node::new();
     let counted = node.counted_plugin("");
-    node.write("all.yaml", &[
-        group(),
-        plugin("p", &counted, ""),
-        subscription("s", "p", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[group(), plugin("p", &counted, ""), subscription("s", "p", "[seen]", "")].join("---\n"),
+    );
     node
 }
 
@@ -42,7 +41,8 @@ fn later_times_refresh_an_event_and_run_nothing() {
     let _daemon = node.serve();
     node.ctl("emit --group edge --type seen --subject s --id one --ttl 1h").exits(0);
     node.converge();
-    let again = node.ctl("emit --group edge --type seen --subject s --id one --ttl 2h -o json").json();
+    let again =
+        node.ctl("emit --group edge --type seen --subject s --id one --ttl 2h -o json").json();
     assert_eq!((&again["duplicate"], &again["refreshed"]), (&json!(false), &json!(true)));
     node.converge();
     assert_eq!(node.runs().len(), 1);
@@ -78,7 +78,10 @@ fn what_cannot_be_an_event_is_refused_with_the_reason() {
         (vec!["--group", "edge", "--type", "t", "--subject", &long(513)], "512"),
         (vec!["--group", "edge", "--type", "t", "--dedupe-key", &long(513)], "512"),
         (vec!["--group", "edge", "--type", "t", "--payload", &payload], "payload"),
-        (vec!["--group", "edge", "--type", "t", "--observed-at", "2999-01-01T00:00:00Z"], "observedAt"),
+        (
+            vec!["--group", "edge", "--type", "t", "--observed-at", "2999-01-01T00:00:00Z"],
+            "observedAt",
+        ),
         (vec!["--group", "edge", "--type", "t", "--ttl", "0s"], "ttl"),
     ] {
         let mut all = vec!["emit"];
@@ -125,7 +128,8 @@ fn ten_thousand_lines_get_ten_thousand_answers() {
     let _daemon = node.serve();
     let mut input = String::new();
     for n in 0..LINES {
-        writeln!(input, r#"{{"group":"edge","type":"seen","subject":"s{n}","id":"e{n}"}}"#).expect("a string");
+        writeln!(input, r#"{{"group":"edge","type":"seen","subject":"s{n}","id":"e{n}"}}"#)
+            .expect("a string");
     }
     let answer = node.ctl_reading("emit -f -", &input).exits(0);
     let said = answer.lines();
@@ -144,7 +148,8 @@ fn lines_come_from_a_file_too_and_without_a_daemon() {
     let node = Node::new();
     node.write("group.yaml", &group());
     let file = node.path("events.jsonl");
-    std::fs::write(&file, "{\"group\":\"edge\",\"type\":\"seen\",\"id\":\"one\"}\n").expect("write");
+    std::fs::write(&file, "{\"group\":\"edge\",\"type\":\"seen\",\"id\":\"one\"}\n")
+        .expect("write");
     let said = node.ctl_args(&["emit", "-f", file.to_str().expect("UTF-8")]).exits(0).lines();
     assert_eq!(said[0]["id"], "one");
     let _daemon = node.serve();

@@ -13,7 +13,10 @@ fn ids(node: &Node, filters: &str) -> Vec<String> {
 #[test]
 fn events_are_filtered_by_group_type_subject_limit_and_expiry() {
     let node = Node::new();
-    node.write("groups.yaml", &format!("{}---\n{}", group(), group().replace("name: edge", "name: other")));
+    node.write(
+        "groups.yaml",
+        &format!("{}---\n{}", group(), group().replace("name: edge", "name: other")),
+    );
     let _daemon = node.serve();
     for (id, group, event_type, subject) in [
         ("e1", "edge", "seen", "a"),
@@ -21,11 +24,15 @@ fn events_are_filtered_by_group_type_subject_limit_and_expiry() {
         ("e3", "edge", "gone", "a"),
         ("e4", "other", "seen", "a"),
     ] {
-        let args = format!("emit --group {group} --type {event_type} --subject {subject} --id {id}");
+        let args =
+            format!("emit --group {group} --type {event_type} --subject {subject} --id {id}");
         node.ctl(&args).exits(0);
     }
-    node.ctl("emit --group edge --type seen --subject old --id e5 \
-        --observed-at 2020-01-01T00:00:00Z --expires-at 2020-01-02T00:00:00Z").exits(0);
+    node.ctl(
+        "emit --group edge --type seen --subject old --id e5 \
+        --observed-at 2020-01-01T00:00:00Z --expires-at 2020-01-02T00:00:00Z",
+    )
+    .exits(0);
     assert_eq!(ids(&node, ""), ["e4", "e3", "e2", "e1"], "the newest first");
     assert_eq!(ids(&node, "--group edge"), ["e3", "e2", "e1"]);
     assert_eq!(ids(&node, "--type seen"), ["e4", "e2", "e1"]);

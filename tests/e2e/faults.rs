@@ -10,13 +10,17 @@ const ONE_TRY: &str = ", retry: {maxAttempts: 1, backoff: 10ms}";
 /// A node with a good subscription and a bad one on the same events, after one event.
 fn after_one_event(bad: &std::path::Path, more: &str, node: &Node) -> crate::harness::Daemon {
     let good = node.counted_plugin("");
-    node.write("all.yaml", &[
-        group(),
-        plugin("bad", bad, more),
-        plugin("good", &good, ""),
-        subscription("bad", "bad", "[seen]", ONE_TRY),
-        subscription("good", "good", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            group(),
+            plugin("bad", bad, more),
+            plugin("good", &good, ""),
+            subscription("bad", "bad", "[seen]", ONE_TRY),
+            subscription("good", "good", "[seen]", ""),
+        ]
+        .join("---\n"),
+    );
     let daemon = node.serve();
     node.emit("one", "seen", "192.0.2.1/32");
     node.converge();
@@ -65,13 +69,24 @@ fn a_plugin_that_floods_its_output_is_ended_and_given_up() {
     let path = node.install(&badplugin(), "badplugin");
     let _daemon = after_one_event(&path, "args: [flood-stdout]", &node);
     let run = given_up(&node);
-    assert!(run["message"].as_str().is_some_and(|m| m.contains("stdout") || m.contains("output")), "{run:#}");
+    assert!(
+        run["message"].as_str().is_some_and(|m| m.contains("stdout") || m.contains("output")),
+        "{run:#}"
+    );
 }
 
 #[test]
 fn what_is_no_result_is_given_up_whatever_it_is() {
-    for mode in ["silent", "binary", "two-documents", "wrong-apiversion", "forbidden-kind",
-        "ttl-century", "exit-1", "signal-with-valid-json"] {
+    for mode in [
+        "silent",
+        "binary",
+        "two-documents",
+        "wrong-apiversion",
+        "forbidden-kind",
+        "ttl-century",
+        "exit-1",
+        "signal-with-valid-json",
+    ] {
         let node = Node::new();
         let path = node.install(&badplugin(), "badplugin");
         let _daemon = after_one_event(&path, &format!("args: [{mode}]"), &node);
@@ -85,7 +100,11 @@ fn a_newer_observation_gives_a_given_up_fact_another_chance() {
     let node = Node::new();
     let gate = node.path("gate");
     let program = node.install(&crate::harness::claim_plugin(), "claim");
-    let body = format!("[ -e {} ] || {{ cat >/dev/null; exit 1; }}\nexec {}", gate.display(), program.display());
+    let body = format!(
+        "[ -e {} ] || {{ cat >/dev/null; exit 1; }}\nexec {}",
+        gate.display(),
+        program.display()
+    );
     let path = node.script("bad", &body);
     let _daemon = after_one_event(&path, "", &node);
     given_up(&node);

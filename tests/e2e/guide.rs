@@ -65,7 +65,10 @@ fn the_event_of_the_guide_becomes_a_claim_that_names_its_cause() {
 fn an_address_outside_the_domain_is_left_out_and_the_report_says_why() {
     let node = Node::of_the_guide();
     let text = std::fs::read_to_string(node.conf("router.yaml")).expect("manifest");
-    node.write("router.yaml", &text.replace("subjectCIDRs: [10.88.60.0/24]", "subjectPrefixes: [10.]"));
+    node.write(
+        "router.yaml",
+        &text.replace("subjectCIDRs: [10.88.60.0/24]", "subjectPrefixes: [10.]"),
+    );
     let _daemon = node.serve();
     let elsewhere = GUIDE_EVENT.replace("10.88.60.9", "10.99.0.1");
     node.ctl(&elsewhere).exits(0);

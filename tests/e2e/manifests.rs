@@ -10,11 +10,10 @@ const PARTS_OF: [&str; 2] = ["192.0.2.1/32", "192.0.2.2/32"];
 fn busy_node() -> (Node, Daemon) {
     let node = Node::new();
     let counted = node.counted_plugin("");
-    node.write("base.yaml", &[
-        group(),
-        plugin("p", &counted, ""),
-        subscription("s", "p", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "base.yaml",
+        &[group(), plugin("p", &counted, ""), subscription("s", "p", "[seen]", "")].join("---\n"),
+    );
     node.write("bystander.yaml", &wg_interface("bystander", 1400));
     let daemon = node.serve();
     for subject in PARTS_OF {
@@ -34,8 +33,12 @@ struct Undisturbed {
 }
 
 fn undisturbed(node: &Node) -> Undisturbed {
-    let objects = [("EventGroup", "edge"), ("Plugin", "p"), ("EventSubscription", "s"),
-        ("WireGuardInterface", "bystander")];
+    let objects = [
+        ("EventGroup", "edge"),
+        ("Plugin", "p"),
+        ("EventSubscription", "s"),
+        ("WireGuardInterface", "bystander"),
+    ];
     Undisturbed {
         objects: objects
             .map(|(kind, name)| {
@@ -65,9 +68,8 @@ fn a_manifest_is_dropped_in_edited_broken_repaired_renamed_and_deleted() {
     let uid = dropped["metadata"]["uid"].clone();
 
     node.write("wg.yaml", &wg_interface("wg0", 1380));
-    let edited = node.soon_object("its edit", "WireGuardInterface", "wg0", |o| {
-        o["spec"]["mtu"] == 1380
-    });
+    let edited =
+        node.soon_object("its edit", "WireGuardInterface", "wg0", |o| o["spec"]["mtu"] == 1380);
     assert_eq!((generation(&edited), &edited["metadata"]["uid"]), (Some(2), &uid));
 
     node.write("wg.yaml", &wg_interface("wg0", 1380).replace("mtu:", "mtuu:"));
@@ -81,9 +83,8 @@ fn a_manifest_is_dropped_in_edited_broken_repaired_renamed_and_deleted() {
     assert_eq!((&kept["spec"]["mtu"], generation(&kept)), (&json!(1380), Some(2)));
 
     node.write("wg.yaml", &wg_interface("wg0", 1300));
-    let repaired = node.soon_object("its repair", "WireGuardInterface", "wg0", |o| {
-        o["spec"]["mtu"] == 1300
-    });
+    let repaired =
+        node.soon_object("its repair", "WireGuardInterface", "wg0", |o| o["spec"]["mtu"] == 1300);
     assert_eq!((generation(&repaired), &repaired["metadata"]["uid"]), (Some(3), &uid));
     node.soon_problems("no problems left", <[Value]>::is_empty);
 
@@ -104,7 +105,8 @@ fn a_manifest_is_dropped_in_edited_broken_repaired_renamed_and_deleted() {
 fn one_resource_of_a_router_is_broken_and_repaired_and_the_others_stay() {
     let (node, _daemon) = busy_node();
     let router = |mtu: &str| {
-        let indent = |text: String| text.lines().map(|l| format!("      {l}\n")).collect::<String>();
+        let indent =
+            |text: String| text.lines().map(|l| format!("      {l}\n")).collect::<String>();
         let mut text = "apiVersion: routerd.net/v1alpha1\nkind: Router\nmetadata: {name: r}\nspec:\n  resources:\n".to_owned();
         for n in 0..40 {
             let resource = if n == 20 {
@@ -118,6 +120,7 @@ fn one_resource_of_a_router_is_broken_and_repaired_and_the_others_stay() {
     };
     node.write("router.yaml", &router("mtu: 1420"));
     node.soon_object("the Router", "Interface", "eth39", |o| !o.is_null());
+    node.converge();
     let before = undisturbed(&node);
     let others = node.ctl("get Interface -o json").json();
     assert_eq!(others.as_array().map(Vec::len), Some(39));
@@ -129,15 +132,17 @@ fn one_resource_of_a_router_is_broken_and_repaired_and_the_others_stay() {
     assert_eq!(problems[0]["object"]["name"], "wg20");
     assert_eq!(problems[0]["inForce"], true);
     let text = node.ctl("status").exits(0).stdout;
-    assert!(text.contains(&format!("router.yaml:{}:{}", problems[0]["line"], problems[0]["column"])), "{text}");
+    assert!(
+        text.contains(&format!("router.yaml:{}:{}", problems[0]["line"], problems[0]["column"])),
+        "{text}"
+    );
     assert_eq!(node.get("WireGuardInterface", "wg20")["spec"], good["spec"]);
     assert_eq!(node.ctl("get Interface -o json").json(), others);
     assert!(node.effective().iter().any(|r| r["metadata"]["name"] == "wg20"));
 
     node.write("router.yaml", &router("mtu: 1280"));
-    let repaired = node.soon_object("its repair", "WireGuardInterface", "wg20", |o| {
-        o["spec"]["mtu"] == 1280
-    });
+    let repaired =
+        node.soon_object("its repair", "WireGuardInterface", "wg20", |o| o["spec"]["mtu"] == 1280);
     assert_eq!(repaired["metadata"]["uid"], good["metadata"]["uid"]);
     node.soon_problems("no problems left", <[Value]>::is_empty);
     assert_eq!(node.ctl("get Interface -o json").json(), others);
@@ -153,7 +158,12 @@ fn a_resource_taken_out_of_a_file_goes_once_the_file_has_been_quiet() {
     let stays = node.soon_object("both", "WireGuardInterface", "stays", |o| !o.is_null());
     node.soon_object("both", "WireGuardInterface", "goes", |o| !o.is_null());
     node.write("two.yaml", &wg_interface("stays", 1400));
-    node.soon_object("the removal from inside a file", "WireGuardInterface", "goes", Value::is_null);
+    node.soon_object(
+        "the removal from inside a file",
+        "WireGuardInterface",
+        "goes",
+        Value::is_null,
+    );
     let still = node.get("WireGuardInterface", "stays");
     assert_eq!(still["metadata"], stays["metadata"]);
     assert_eq!(undisturbed(&node), before);
@@ -170,7 +180,9 @@ fn a_file_that_is_half_yaml_deletes_nothing() {
     assert_eq!(problems[0]["kind"], "NotYaml");
     // What stands before the damage is read; what may stand behind it is kept, also by a wait
     // that outlasts every settling time.
-    node.soon_object("the readable half", "WireGuardInterface", "first", |o| o["spec"]["mtu"] == 1300);
+    node.soon_object("the readable half", "WireGuardInterface", "first", |o| {
+        o["spec"]["mtu"] == 1300
+    });
     node.converge();
     assert_eq!(node.get("WireGuardInterface", "second")["spec"]["mtu"], 1400);
 }
@@ -191,14 +203,20 @@ fn a_broken_state_survives_a_restart_and_the_last_good_version_with_it() {
     node.converge();
     assert_eq!(undisturbed(&node), before);
     let after = node.soon_problems("the breakage again", |p| p.len() == 2);
-    let place = |p: &Value| (p["file"].clone(), p["line"].clone(), p["column"].clone(), p["inForce"].clone());
-    assert_eq!(after.iter().map(place).collect::<Vec<_>>(), broken.iter().map(place).collect::<Vec<_>>());
+    let place = |p: &Value| {
+        (p["file"].clone(), p["line"].clone(), p["column"].clone(), p["inForce"].clone())
+    };
+    assert_eq!(
+        after.iter().map(place).collect::<Vec<_>>(),
+        broken.iter().map(place).collect::<Vec<_>>()
+    );
     let kept = node.get("WireGuardInterface", "wg0");
     assert_eq!((&kept["metadata"], &kept["spec"]), (&good["metadata"], &good["spec"]));
     assert!(node.effective().iter().any(|r| r["metadata"]["name"] == "wg0"));
 
     node.write("wg.yaml", &wg_interface("wg0", 1300));
-    let repaired = node.soon_object("its repair", "WireGuardInterface", "wg0", |o| o["spec"]["mtu"] == 1300);
+    let repaired =
+        node.soon_object("its repair", "WireGuardInterface", "wg0", |o| o["spec"]["mtu"] == 1300);
     assert_eq!(repaired["metadata"]["uid"], good["metadata"]["uid"]);
     assert_eq!(undisturbed(&node), before);
 }
@@ -226,7 +244,9 @@ fn the_same_object_twice_is_shadowed_and_takes_over_when_the_first_goes() {
     assert_eq!(problems[0]["kind"], "Shadowed");
     assert!(problems[0]["file"].as_str().is_some_and(|f| f.ends_with("/b.yaml")), "{problems:#?}");
     node.remove("a.yaml");
-    node.soon_object("the second takes over", "WireGuardInterface", "wg0", |o| o["spec"]["mtu"] == 1400);
+    node.soon_object("the second takes over", "WireGuardInterface", "wg0", |o| {
+        o["spec"]["mtu"] == 1400
+    });
     node.soon_problems("no problems left", <[Value]>::is_empty);
 }
 

@@ -103,11 +103,20 @@ fn a_repeated_once_changes_nothing() {
 fn once_tries_a_failing_plugin_to_the_end_and_leaves() {
     let node = Node::new();
     let script = node.script("fails", "cat >/dev/null; echo no luck >&2; exit 7");
-    node.write("all.yaml", &[
-        crate::harness::group(),
-        crate::harness::plugin("fails", &script, ""),
-        crate::harness::subscription("s", "fails", "[t]", ", retry: {maxAttempts: 2, backoff: 10ms}"),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            crate::harness::group(),
+            crate::harness::plugin("fails", &script, ""),
+            crate::harness::subscription(
+                "s",
+                "fails",
+                "[t]",
+                ", retry: {maxAttempts: 2, backoff: 10ms}",
+            ),
+        ]
+        .join("---\n"),
+    );
     node.ctl("emit --group edge --type t --id one").exits(0);
     once(&node);
     assert_eq!(node.status()["subscriptions"][0]["deadLettered"], 1);

@@ -8,11 +8,15 @@ use crate::harness::{Node, claim_plugin, group, opaque, plugin, subscription, wa
 fn a_plugin_installed_late_makes_up_for_all_that_waited() {
     let node = Node::new();
     let path = node.path("bin/late");
-    node.write("all.yaml", &[
-        group(),
-        plugin("late", &path, ""),
-        subscription("s", "late", "[seen]", ", retry: {maxAttempts: 1}"),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            group(),
+            plugin("late", &path, ""),
+            subscription("s", "late", "[seen]", ", retry: {maxAttempts: 1}"),
+        ]
+        .join("---\n"),
+    );
     let _daemon = node.serve();
     for n in 1..=5 {
         node.emit(&format!("e{n}"), "seen", &format!("192.0.2.{n}/32"));
@@ -28,7 +32,11 @@ fn a_plugin_installed_late_makes_up_for_all_that_waited() {
     node.install(&claim_plugin(), "late");
     wait_for("all five parts", &node.log_path(), || {
         let parts = node.parts();
-        if parts.len() == 5 { Ok(()) } else { Err(format!("{} parts, {:#}", parts.len(), node.status())) }
+        if parts.len() == 5 {
+            Ok(())
+        } else {
+            Err(format!("{} parts, {:#}", parts.len(), node.status()))
+        }
     });
     node.converge();
     let status = node.status();
@@ -42,11 +50,11 @@ fn an_executable_that_anyone_may_change_is_not_run() {
     let node = Node::new();
     let path = node.counted_plugin("");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("mode");
-    node.write("all.yaml", &[
-        group(),
-        plugin("open", &path, ""),
-        subscription("s", "open", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[group(), plugin("open", &path, ""), subscription("s", "open", "[seen]", "")]
+            .join("---\n"),
+    );
     let _daemon = node.serve();
     node.emit("one", "seen", "a");
     node.converge();
@@ -84,20 +92,34 @@ fn a_plugin_sees_only_its_own_environment() {
     let program = node.install(&claim_plugin(), "claim");
     let body = format!("env > {}\nexec {}", seen.display(), program.display());
     let path = node.script("nosy", &body);
-    node.write("all.yaml", &[
-        group(),
-        plugin("nosy", &path, "env: {GREETING: hello}"),
-        subscription("s", "nosy", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            group(),
+            plugin("nosy", &path, "env: {GREETING: hello}"),
+            subscription("s", "nosy", "[seen]", ""),
+        ]
+        .join("---\n"),
+    );
     let _daemon = node.serve();
     node.emit("one", "seen", "a");
     node.converge();
     let environment = std::fs::read_to_string(&seen).expect("the plugin ran");
-    let names: Vec<&str> = environment.lines().filter_map(|l| l.split_once('=')).map(|(n, _)| n).collect();
+    let names: Vec<&str> =
+        environment.lines().filter_map(|l| l.split_once('=')).map(|(n, _)| n).collect();
     for name in &names {
         // The shell sets the last three itself.
-        let known = ["PATH", "GREETING", "ROUTERD_RUN_KEY", "ROUTERD_PLUGIN_NAME", "TRACEPARENT",
-            "PWD", "OLDPWD", "SHLVL", "_"];
+        let known = [
+            "PATH",
+            "GREETING",
+            "ROUTERD_RUN_KEY",
+            "ROUTERD_PLUGIN_NAME",
+            "TRACEPARENT",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+        ];
         assert!(known.contains(name), "{name} leaked: {environment}");
     }
     assert!(names.contains(&"GREETING") && names.contains(&"ROUTERD_RUN_KEY"), "{environment}");
@@ -108,12 +130,20 @@ fn what_startup_says_wins_over_what_a_plugin_proposes() {
     let node = Node::new();
     let proposal = r#"{"apiVersion":"plugin.routerd.net/v1alpha1","kind":"PluginResult","status":{"ttl":"30m","resources":[{"apiVersion":"net.routerd.net/v1alpha1","kind":"Interface","metadata":{"name":"lan0"},"spec":{"ifname":"evil"}},{"apiVersion":"net.routerd.net/v1alpha1","kind":"Interface","metadata":{"name":"lan1"},"spec":{"ifname":"fine"}}]}}"#;
     let path = node.script("proposes", &format!("cat >/dev/null\necho '{proposal}'"));
-    node.write("all.yaml", &[
-        group(),
-        opaque("lan0"),
-        plugin("proposes", &path, "produces: [{apiVersion: net.routerd.net/v1alpha1, kind: Interface}]"),
-        subscription("s", "proposes", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            group(),
+            opaque("lan0"),
+            plugin(
+                "proposes",
+                &path,
+                "produces: [{apiVersion: net.routerd.net/v1alpha1, kind: Interface}]",
+            ),
+            subscription("s", "proposes", "[seen]", ""),
+        ]
+        .join("---\n"),
+    );
     let _daemon = node.serve();
     node.emit("one", "seen", "a");
     node.converge();

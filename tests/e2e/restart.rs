@@ -9,11 +9,11 @@ use crate::harness::{Node, group, plugin, subscription, wait_for};
 fn node_with_plugin(before_each_run: &str) -> Node {
     let node = Node::new();
     let counted = node.counted_plugin(before_each_run);
-    node.write("all.yaml", &[
-        group(),
-        plugin("p", &counted, "concurrency: 4"),
-        subscription("s", "p", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[group(), plugin("p", &counted, "concurrency: 4"), subscription("s", "p", "[seen]", "")]
+            .join("---\n"),
+    );
     node
 }
 
@@ -57,7 +57,13 @@ fn a_stop_during_a_run_is_not_an_attempt_and_the_run_is_made_up_for() {
     let node = node_with_plugin("[ -e GATE ] || exec sleep 600");
     let gate = node.path("gate");
     let script = std::fs::read_to_string(node.path("bin/counted")).expect("script");
-    node.script("counted", script.trim_start_matches("#!/bin/sh\n").replace("GATE", gate.to_str().expect("UTF-8")).as_str());
+    node.script(
+        "counted",
+        script
+            .trim_start_matches("#!/bin/sh\n")
+            .replace("GATE", gate.to_str().expect("UTF-8"))
+            .as_str(),
+    );
     let daemon = node.serve();
     node.emit("one", "seen", "192.0.2.1/32");
     wait_for("the run to start", &node.log_path(), || match node.runs().len() {
@@ -141,8 +147,11 @@ fn kills_at_any_moment_lose_nothing_that_was_accepted_and_end_like_an_undisturbe
     let end = story(&disturbed);
     assert_eq!(end.len(), ROUNDS * EACH);
     assert_eq!(end, story(&undisturbed));
-    assert_eq!(disturbed.ctl("render").stdout, undisturbed.ctl("render").stdout.replace(
-        undisturbed.path("").to_str().expect("UTF-8"),
-        disturbed.path("").to_str().expect("UTF-8"),
-    ));
+    assert_eq!(
+        disturbed.ctl("render").stdout,
+        undisturbed.ctl("render").stdout.replace(
+            undisturbed.path("").to_str().expect("UTF-8"),
+            disturbed.path("").to_str().expect("UTF-8"),
+        )
+    );
 }

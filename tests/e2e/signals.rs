@@ -8,11 +8,15 @@ use crate::harness::{Node, badplugin, group, plugin, soon, subscription, wait_fo
 fn stuck_node() -> Node {
     let node = Node::new();
     let stubborn = node.install(&badplugin(), "badplugin");
-    node.write("all.yaml", &[
-        group(),
-        plugin("p", &stubborn, "args: [ignore-term]\ntimeout: 10m"),
-        subscription("s", "p", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            group(),
+            plugin("p", &stubborn, "args: [ignore-term]\ntimeout: 10m"),
+            subscription("s", "p", "[seen]", ""),
+        ]
+        .join("---\n"),
+    );
     node
 }
 
@@ -51,8 +55,11 @@ fn a_second_signal_does_not_wait_for_a_plugin_that_heeds_none() {
     println!("ended {} ms after two signals", took.as_millis());
     assert!(took < Duration::from_secs(10), "{took:?}\n{}", node.log());
     // What it did not finish is finished next time.
-    node.script("badplugin", "cat >/dev/null; echo '{\"apiVersion\":\"plugin.routerd.net/v1alpha1\",\
-        \"kind\":\"PluginResult\",\"status\":{\"ttl\":\"30m\"}}'");
+    node.script(
+        "badplugin",
+        "cat >/dev/null; echo '{\"apiVersion\":\"plugin.routerd.net/v1alpha1\",\
+        \"kind\":\"PluginResult\",\"status\":{\"ttl\":\"30m\"}}'",
+    );
     let _daemon = node.serve();
     node.converge();
     assert_eq!(node.parts().len(), 1);

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use crate::harness::{Node, group, wait_for};
 
 fn mode(path: &std::path::Path) -> u32 {
-    fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode() & 0o777
+    fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode()
+        & 0o777
 }
 
 #[test]
@@ -60,7 +61,8 @@ fn a_damaged_database_is_moved_aside_and_said() {
     assert!(daemon.stop().success());
     let db = node.path("state/db/db");
     let length = fs::metadata(&db).expect("the log of sled").len();
-    fs::write(&db, vec![0xAB; usize::try_from(length.min(1 << 20)).expect("small")]).expect("write");
+    fs::write(&db, vec![0xAB; usize::try_from(length.min(1 << 20)).expect("small")])
+        .expect("write");
     let _daemon = node.serve();
     let status = node.status();
     assert_eq!(status["store"]["healthy"], false, "{status:#}");

@@ -7,22 +7,33 @@ fn a_misspelt_field_is_named_with_file_line_column_and_the_nearest_field() {
     let node = Node::of_the_guide();
     let text = std::fs::read_to_string(node.conf("router.yaml")).expect("manifest");
     node.write("router.yaml", &text.replace("persistentKeepalive:", "persistentKeepAlive:"));
-    let line = 1 + text.lines().position(|l| l.contains("persistentKeepalive")).expect("it is there");
+    let line =
+        1 + text.lines().position(|l| l.contains("persistentKeepalive")).expect("it is there");
     let column = 1 + text.lines().nth(line - 1).and_then(|l| l.find("persistent")).expect("there");
     let _daemon = node.serve();
 
     let status = node.status();
     let problem = &status["config"]["problems"][0];
     assert_eq!(problem["file"], node.conf("router.yaml").to_str().expect("UTF-8"));
-    assert_eq!((problem["line"].as_u64(), problem["column"].as_u64()), (Some(line as u64), Some(column as u64)));
-    assert!(problem["hint"].as_str().is_some_and(|h| h.contains("persistentKeepalive")), "{problem:#}");
+    assert_eq!(
+        (problem["line"].as_u64(), problem["column"].as_u64()),
+        (Some(line as u64), Some(column as u64))
+    );
+    assert!(
+        problem["hint"].as_str().is_some_and(|h| h.contains("persistentKeepalive")),
+        "{problem:#}"
+    );
     assert_eq!(problem["object"]["name"], "onprem-main");
 
     let place = format!("{}:{line}:{column}", node.conf("router.yaml").display());
     let text = node.ctl("status").exits(0).stdout;
     assert!(text.contains(&place), "{text}");
     let said = node.ctl("validate").exits(4);
-    assert!(said.stdout.contains(&place) && said.stdout.contains("persistentKeepalive"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains(&place) && said.stdout.contains("persistentKeepalive"),
+        "{}",
+        said.stdout
+    );
     // The other resources of the same Router are in force.
     assert_eq!(node.get("EventGroup", "cloudedge")["metadata"]["generation"], 1);
 }
@@ -108,6 +119,9 @@ fn a_kind_within_two_letters_of_a_known_one_is_a_mistake_and_not_opaque() {
     let _daemon = node.serve();
     let problems = node.status()["config"]["problems"].clone();
     assert_eq!(problems.as_array().map(Vec::len), Some(1), "{problems:#}");
-    assert!(problems[0]["hint"].as_str().is_some_and(|h| h.contains("WireGuardInterface")), "{problems:#}");
+    assert!(
+        problems[0]["hint"].as_str().is_some_and(|h| h.contains("WireGuardInterface")),
+        "{problems:#}"
+    );
     node.get("Interface", "fine");
 }

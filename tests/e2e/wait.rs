@@ -50,11 +50,15 @@ fn waiting_for_a_burst_leaves_every_part_visible() {
 fn a_plugin_that_hangs_makes_the_wait_say_what_is_pending() {
     let node = Node::new();
     let hanging = node.install(&badplugin(), "badplugin");
-    node.write("all.yaml", &[
-        group(),
-        plugin("sleepy", &hanging, "args: [hang]\ntimeout: 10m"),
-        subscription("s", "sleepy", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            group(),
+            plugin("sleepy", &hanging, "args: [hang]\ntimeout: 10m"),
+            subscription("s", "sleepy", "[seen]", ""),
+        ]
+        .join("---\n"),
+    );
     let _daemon = node.serve();
     node.emit("one", "seen", "a");
     let answer = node.ctl("wait --converged --timeout 500ms").exits(1);
@@ -69,14 +73,18 @@ fn a_plugin_that_hangs_makes_the_wait_say_what_is_pending() {
 fn given_up_work_and_missing_plugins_count_as_settled() {
     let node = Node::new();
     let failing = node.script("fails", "cat >/dev/null; exit 1");
-    node.write("all.yaml", &[
-        group(),
-        plugin("fails", &failing, ""),
-        plugin("missing", &node.path("bin/missing"), ""),
-        subscription("a", "fails", "[seen]", ", retry: {maxAttempts: 2, backoff: 20ms}"),
-        subscription("b", "missing", "[seen]", ""),
-        subscription("c", "no-such-plugin", "[seen]", ""),
-    ].join("---\n"));
+    node.write(
+        "all.yaml",
+        &[
+            group(),
+            plugin("fails", &failing, ""),
+            plugin("missing", &node.path("bin/missing"), ""),
+            subscription("a", "fails", "[seen]", ", retry: {maxAttempts: 2, backoff: 20ms}"),
+            subscription("b", "missing", "[seen]", ""),
+            subscription("c", "no-such-plugin", "[seen]", ""),
+        ]
+        .join("---\n"),
+    );
     let _daemon = node.serve();
     node.emit("one", "seen", "a");
     node.converge();

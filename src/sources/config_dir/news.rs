@@ -41,7 +41,9 @@ impl News {
     pub(super) fn tell(self) {
         if self.first && self.omitted > 0 {
             let count = self.objects.len() + self.omitted;
-            return tracing::info!("config: {count} objects accepted, changed or deleted since the last run");
+            return tracing::info!(
+                "config: {count} objects accepted, changed or deleted since the last run"
+            );
         }
         for line in &self.objects {
             tracing::info!("config: {line}");

@@ -255,7 +255,11 @@ impl Node {
             let answer = self.ctl_args(&["get", kind, name, "-o", "json"]);
             let list: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
             let object = list.get(0).cloned().unwrap_or_default();
-            if matches(&object) { Ok(object) } else { Err(format!("{object:#}\n{}", answer.stderr)) }
+            if matches(&object) {
+                Ok(object)
+            } else {
+                Err(format!("{object:#}\n{}", answer.stderr))
+            }
         })
     }
 
