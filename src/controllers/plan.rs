@@ -70,6 +70,8 @@ pub struct Plan {
     pub run: Option<Due>,
     /// When to ask again if nothing happens.
     pub wake: Option<Time>,
+    /// A run failed and waits to be tried again: there is work at hand until then.
+    pub backing_off: bool,
     /// Whether the last run under the present key was given up.
     pub dead: bool,
 }
@@ -106,6 +108,7 @@ impl Plan {
             forget_work: false,
             run: None,
             wake: None,
+            backing_off: false,
             dead: false,
         }
     }
@@ -225,6 +228,7 @@ fn keep(
         }
         if !failing.dead && failing.not_before > now {
             wakes.push(failing.not_before);
+            plan.backing_off = !subscription.spec.suspend;
             return plan.waking(&wakes, now);
         }
     }
