@@ -70,11 +70,11 @@ impl From<ApiError> for Failure {
             Reason::Invalid | Reason::UnknownGroup | Reason::TooLarge => INVALID,
             Reason::Conflict
             | Reason::GroupFull
+            | Reason::StoreFull
             | Reason::NotFound
             | Reason::MethodNotAllowed
             | Reason::Internal => NO,
-            Reason::StoreFull
-            | Reason::StoreFailed
+            Reason::StoreFailed
             | Reason::Timeout
             | Reason::Busy
             | Reason::NeedsDaemon => UNAVAILABLE,
