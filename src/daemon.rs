@@ -33,8 +33,8 @@ use crate::control::{Control, Live, server};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
 use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
-use crate::sources::scan::Manifests;
 use crate::sources::node_time::SystemClock;
+use crate::sources::scan::Manifests;
 use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
 
 /// How long runs under way have to end when the daemon is asked to stop.
@@ -73,8 +73,12 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .context("cannot make the working directories of plugins")?;
 
     // The configuration: files to accepted objects.
-    let (config_dir, config) =
-        ConfigDir::new(Options::new(options.config), store.clone(), clock.clone(), Arc::new(Manifests));
+    let (config_dir, config) = ConfigDir::new(
+        Options::new(options.config),
+        store.clone(),
+        clock.clone(),
+        Arc::new(Manifests),
+    );
     let reports = Arc::new(Reports::default());
     let reported = Arc::clone(&reports);
 

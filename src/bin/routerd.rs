@@ -64,7 +64,10 @@ enum LogFormat {
 fn main() -> ExitCode {
     let Command::Serve(args) = Args::parse().command;
     if let Err(error) = start_logging(&args) {
-        eprintln!("error: --log {:?}: {error}\nhint: write it like info or routerd=debug", args.log);
+        eprintln!(
+            "error: --log {:?}: {error}\nhint: write it like info or routerd=debug",
+            args.log
+        );
         return ExitCode::from(2);
     }
     match run(args) {

@@ -103,8 +103,7 @@ impl Reader {
         name: Option<&str>,
         stored: &BTreeSet<String>,
     ) -> Result<(), ApiError> {
-        let known = || kinds::KNOWN.iter().map(|(kind, _)| *kind);
-        let all = || known().chain(stored.iter().map(String::as_str));
+        let all = || kinds::known().chain(stored.iter().map(String::as_str));
         let kind = all().find(|kind| kinds::means(typed, kind));
         match (kind, name) {
             (None, _) if typed.eq_ignore_ascii_case("all") => Ok(()),

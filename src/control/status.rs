@@ -198,8 +198,7 @@ impl Control {
         let live = self.live();
         let effective = self.effective()?;
         let pending = live.map(|live| live.pending()).unwrap_or_default();
-        let store =
-            StoreStatus::of(reader.store().id(), reader.store().head(), &reader.health());
+        let store = StoreStatus::of(reader.store().id(), reader.store().head(), &reader.health());
         let config = live.map(|live| live.config());
         let (subscriptions, parts) = self.subscription_figures(effective.parts())?;
         let groups = self.group_figures()?;
@@ -289,9 +288,9 @@ impl Control {
                 let conditions = reader.conditions(&super::kinds::key("Plugin", &name))?;
                 let ready = conditions.into_iter().find(|c| c.r#type == "PluginReady");
                 let (ready, reason, message) = match ready {
-                    Some(Condition { status: ConditionStatus::Unknown, reason, message, .. }) => {
-                        (None, reason, message)
-                    }
+                    Some(Condition {
+                        status: ConditionStatus::Unknown, reason, message, ..
+                    }) => (None, reason, message),
                     Some(c) => (Some(c.status == ConditionStatus::True), c.reason, c.message),
                     None => (None, String::new(), String::new()),
                 };

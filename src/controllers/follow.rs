@@ -27,6 +27,10 @@ pub struct Triggers {
     pub history: TriggerSender<Arc<str>>,
     /// Conditions of objects.
     pub conditions: TriggerSender<ObjectKey>,
+    /// The effective config's revision.
+    pub published: TriggerSender<()>,
+    /// ConfigOutputs.
+    pub outputs: TriggerSender<ObjectKey>,
 }
 
 /// Puts changes into the world.
@@ -52,15 +56,19 @@ impl Follower {
 
     fn take_in(&self, changes: Vec<RowChange>) {
         let mut concerned = Concerned::default();
+        let mut shown = false;
         let now = self.shared.clock.now();
         {
             let mut effective = self.shared.effective();
             let mut world = self.shared.world_mut();
-            effective.expire(now);
+            shown |= effective.expire(now);
             for change in changes {
-                show(&mut effective, &change);
+                shown |= show(&mut effective, &change);
                 concerned.take_in(&mut world, change);
             }
+        }
+        if shown {
+            self.triggers.published.related(());
         }
         self.trigger(concerned);
     }
@@ -70,29 +78,34 @@ impl Follower {
         let slots = concerned.slots.into_iter().map(|plugin| PluginSlot { plugin, slot: 0 });
         self.triggers.slots.extend(slots, Trigger::Spec);
         self.triggers.history.extend(concerned.groups, Trigger::Related);
+        let outputs = concerned.objects.iter().filter(|key| key.kind == "ConfigOutput").cloned();
+        self.triggers.outputs.extend(outputs, Trigger::Spec);
         self.triggers.conditions.extend(concerned.objects, Trigger::Related);
     }
 }
 
-/// Puts one change into the effective config.
-fn show(effective: &mut render::Index, change: &RowChange) {
-    match change {
+/// Puts one change into the effective config. Returns whether the bytes, or when they change by
+/// themselves, may be others now.
+fn show(effective: &mut render::Index, change: &RowChange) -> bool {
+    let next = effective.next_expiry();
+    let changed = match change {
         RowChange::Object(_, Some(accepted)) => {
-            effective.apply(render::Change::PutAccepted(Arc::clone(accepted)));
+            effective.apply(render::Change::PutAccepted(Arc::clone(accepted)))
         }
         RowChange::Object(key, None) => {
-            effective.apply(render::Change::DeleteAccepted(key.clone()));
+            effective.apply(render::Change::DeleteAccepted(key.clone()))
         }
         RowChange::Part(_, Some(part)) => {
-            effective.apply(render::Change::PutPart(Arc::clone(part)));
+            effective.apply(render::Change::PutPart(Arc::clone(part)))
         }
         RowChange::Part(key, None) => {
             let subscription = key.subscription.to_string();
-            let key = render::PartKey { subscription, fact: key.fact };
-            effective.apply(render::Change::DeletePart(key));
+            effective
+                .apply(render::Change::DeletePart(render::PartKey { subscription, fact: key.fact }))
         }
-        RowChange::Fact(..) | RowChange::Work(..) | RowChange::Event { .. } => {}
-    }
+        RowChange::Fact(..) | RowChange::Work(..) | RowChange::Event { .. } => false,
+    };
+    changed || effective.next_expiry() != next
 }
 
 impl Concerned {

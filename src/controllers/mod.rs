@@ -9,7 +9,9 @@
 //! 3. [`dispatch`] decides which due runs go together, and when.
 //! 4. [`runner`] reconciles one slot of a plugin: intent, [`request`], process, [`verdict`],
 //!    [`outcome`]. What it wrote comes back through step 1.
-//! 5. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
+//! 5. [`publish`] gives the effective config its revision, [`output`] writes it into files and runs
+//!    hooks.
+//! 6. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
 //!    is true of it.
 
 pub mod dispatch;
@@ -17,8 +19,10 @@ pub mod follow;
 pub mod history;
 pub mod matcher;
 pub mod outcome;
+pub mod output;
 pub mod plan;
 pub mod planner;
+pub mod publish;
 pub mod request;
 pub mod runner;
 pub mod status;

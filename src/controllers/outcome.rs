@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::Shared;
-use super::plan::{PartStep, expires_at};
+use super::plan::expires_at;
 use super::planner::plan_now;
 use super::request::Subject;
 use super::runner::RunError;
@@ -156,10 +156,7 @@ fn items(
             SubFact { subscription: Arc::clone(&ended.subscription), fact: subject.item.fact };
         let (plan, _, fact) = plan_now(shared, &key);
         let world = shared.world();
-        // Wanted is what the plan would not retire: then it asks for a run or keeps the part.
-        let wanted =
-            plan.run.is_some() || matches!(plan.part, PartStep::Put(ref p) if p.retiring.is_none());
-        fact.filter(|_| wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
+        fact.filter(|_| plan.wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
     };
     ended
         .subjects

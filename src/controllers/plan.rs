@@ -62,6 +62,8 @@ pub struct Observed<'a> {
 pub struct Plan {
     /// With the part.
     pub part: PartStep,
+    /// Whether the part has a reason to be, be there a run to make or not.
+    pub wanted: bool,
     /// Whether the memory of the work is of no more use.
     pub forget_work: bool,
     /// The run that is due.
@@ -98,7 +100,14 @@ pub struct Due {
 
 impl Plan {
     fn nothing() -> Self {
-        Self { part: PartStep::Keep, forget_work: false, run: None, wake: None, dead: false }
+        Self {
+            part: PartStep::Keep,
+            wanted: false,
+            forget_work: false,
+            run: None,
+            wake: None,
+            dead: false,
+        }
     }
 }
 
@@ -131,9 +140,10 @@ fn desire<'a>(inputs: &Inputs<'a>) -> Desire<'a> {
     if !observed.matches {
         return gone(RetireReason::NoLongerMatches, now);
     }
-    // Whichever came first took the reason away.
-    match observed.retracted_at {
-        Some(at) if at <= observed.end && at <= now => gone(RetireReason::FactRetracted, at),
+    // Whichever came first took the reason away. An observer whose clock is ahead retracts when it
+    // is heard, as what it observes is live when it is heard: their order is by its clock alone.
+    match observed.retracted_at.map(|at| at.min(now)) {
+        Some(at) if at <= observed.end => gone(RetireReason::FactRetracted, at),
         _ if observed.end <= now => gone(RetireReason::FactExpired, observed.end),
         _ => Desire::Wanted { subscription, observed, effect },
     }
@@ -151,7 +161,8 @@ fn retire(inputs: &Inputs<'_>, reason: RetireReason, since: Time) -> Plan {
         Some(_) => (part.expires_at, true),
         None => (add(since, part.grace), false),
     };
-    if expires_at <= inputs.now {
+    // What was over already stays over: a grace is for what was still served.
+    if expires_at <= inputs.now || !part.is_served(inputs.now) {
         plan.part = PartStep::Delete;
         return plan;
     }
@@ -172,10 +183,10 @@ fn keep(
 ) -> Plan {
     let (now, fact) = (inputs.now, observed.fact);
     let grace = subscription.spec.retire.grace.get();
-    let mut plan = Plan::nothing();
+    let mut plan = Plan { wanted: true, ..Plan::nothing() };
     let mut wakes = vec![observed.end];
     // The part as it should be written, without a run.
-    let part = inputs.part.map(|part| tended(part, fact, observed.end, grace));
+    let part = inputs.part.map(|part| tended(part, fact, observed.end, grace, now));
     let part = part.filter(|part| part.is_served(now));
     match (&part, inputs.part) {
         (Some(new), Some(old)) if new != old => plan.part = PartStep::Put(Box::new(new.clone())),
@@ -232,11 +243,18 @@ impl Plan {
 }
 
 /// The part with what follows from its fact brought up to date.
-fn tended(part: &Part, fact: &Fact, end: Time, grace: Duration) -> Part {
+fn tended(part: &Part, fact: &Fact, end: Time, grace: Duration, now: Time) -> Part {
     let mut new = part.clone();
     new.retiring = None;
     new.grace = grace;
-    new.expires_at = expires_at(part.result_expires_at, end, grace);
+    new.expires_at = if part.result_expires_at <= now {
+        // Served beyond its result, so its fact revived in the grace: until a run renews it, it
+        // keeps the end that it got when it retired. To take it away now would be the flapping
+        // that the grace is there against.
+        part.expires_at
+    } else {
+        expires_at(part.result_expires_at, end, grace)
+    };
     new.since = fact.since();
     if part.event_id == fact.event.id {
         new.event_observed_at = fact.observed_at;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::output::applied;
 use super::world::World;
 use crate::api::Time;
 use crate::api::accepted::Accepted;
@@ -16,7 +17,7 @@ use crate::api::kinds::registry;
 use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
 use crate::runtime::{Action, Failure, Reconciler};
-use crate::store::tables::StatusRow;
+use crate::store::tables::{OutputRow, StatusRow};
 use crate::store::{StoreError, WriteError};
 
 /// Writes conditions.
@@ -45,6 +46,11 @@ impl Conditions {
             conditions.extend(resolved(&world, &spec, accepted, now));
             conditions.extend(self.plugin(&spec, &key.name, now));
             conditions.extend(suspended(&spec, now));
+            if matches!(spec, Spec::ConfigOutput(_)) {
+                let row = self.shared.store.get::<OutputRow>(&key.name).ok().flatten();
+                let row = row.filter(|row| row.uid == accepted.uid);
+                conditions.push(applied(row.as_ref(), now));
+            }
         }
         let generation = accepted.generation;
         Some(conditions.into_iter().map(|c| c.at_generation(generation)).collect())

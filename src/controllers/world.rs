@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use self::facts::{Fact, Facts};
 pub use self::history::History;
-pub use self::objects::{Group, Objects, Plugin, Subscription};
+pub use self::objects::{Group, Objects, Output, Plugin, Subscription};
 use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::fact::FactId;

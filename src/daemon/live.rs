@@ -40,22 +40,27 @@ impl Live for Running {
     fn config(&self) -> control::ConfigReport {
         let report = Arc::clone(&self.config.reports().borrow());
         // Both sides are the same JSON by contract; a test holds them to it.
-        serde_json::to_value(&*report)
-            .and_then(serde_json::from_value)
-            .unwrap_or_else(|error| control::ConfigReport {
+        serde_json::to_value(&*report).and_then(serde_json::from_value).unwrap_or_else(|error| {
+            control::ConfigReport {
                 store_error: Some(format!("the report cannot be shown: {error}")),
                 ..control::ConfigReport::default()
-            })
+            }
+        })
     }
 
     fn effective(&self) -> Arc<Effective> {
         let mut index = self.node.shared.effective();
         index.expire(self.node.shared.clock.now());
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let published = self.node.revisions.borrow().clone();
+        // What is not published yet will be the next revision.
+        let revision = published.revision + u64::from(published.digest != index.digest());
         match &*view {
-            Some(view) if view.revision == Some(index.revision()) => Arc::clone(view),
+            Some(view) if view.revision == Some(revision) && view.digest == index.digest() => {
+                Arc::clone(view)
+            }
             _ => Arc::clone(view.insert(Arc::new(Effective {
-                revision: Some(index.revision()),
+                revision: Some(revision),
                 digest: index.digest().to_owned(),
                 config: index.view(),
             }))),
@@ -111,8 +116,7 @@ impl Live for Running {
         let world = self.node.shared.world();
         let now = self.node.shared.clock.now();
         let names: Vec<String> = world.objects.groups().map(|(name, _)| name.clone()).collect();
-        let live: Vec<u64> =
-            names.iter().map(|name| world.facts.live(name, now) as u64).collect();
+        let live: Vec<u64> = names.iter().map(|name| world.facts.live(name, now) as u64).collect();
         drop(world);
         names
             .into_iter()

@@ -18,7 +18,7 @@ use super::identity::{self, Identity, IdentityFile};
 use super::meta::{Meta, MetaError};
 use super::open_error::OpenError;
 use super::scrub::{Scrub, Slice};
-use super::sled_engine::{FreeSpace, Room, SledEngine};
+use super::sled_engine::{FreeSpace, OpenFailure, Room, SledEngine};
 use super::state_dir::{self, StateDir};
 use super::{Revision, fdatasync};
 
@@ -230,15 +230,15 @@ impl<'a> Opener<'a> {
         for _ in 0..LOCK_RETRIES {
             match SledEngine::open(Arc::clone(&self.state), self.options.cache_bytes, self.room()) {
                 Ok(engine) => return Ok(engine),
-                Err(sled::Error::Io(error)) if is_lock_error(&error) => {
+                Err(OpenFailure::Io(error)) if is_lock_error(&error) => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
                 // These words of sled's come from damaged files as well as from the disk.
-                Err(sled::Error::Io(error)) if is_data_error(&error) => {
+                Err(OpenFailure::Io(error)) if is_data_error(&error) => {
                     return Err(Distrust::Damaged(error.to_string()));
                 }
-                Err(sled::Error::Io(error)) => return Err(self.io()(error).into()),
-                Err(error) => return Err(Distrust::Damaged(error.to_string())),
+                Err(OpenFailure::Io(error)) => return Err(self.io()(error).into()),
+                Err(OpenFailure::Damaged(why)) => return Err(Distrust::Damaged(why)),
             }
         }
         Err(OpenError::Locked { path: self.options.state.clone() }.into())

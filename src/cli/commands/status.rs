@@ -63,22 +63,28 @@ fn head(status: &StatusView) -> Vec<(&'static str, String)> {
     ];
     if let Some(config) = &status.config {
         let roots: Vec<&str> = config.roots.iter().map(|root| root.path.as_str()).collect();
-        lines.push(("Config:", format!(
-            "{} objects from {} files, {} problems, {}; {}",
-            config.accepted,
-            config.files.read,
-            config.problems.len(),
-            config.watching.mode,
-            roots.join(", "),
-        )));
+        lines.push((
+            "Config:",
+            format!(
+                "{} objects from {} files, {} problems, {}; {}",
+                config.accepted,
+                config.files.read,
+                config.problems.len(),
+                config.watching.mode,
+                roots.join(", "),
+            ),
+        ));
     } else {
         lines.push(("Config:", format!("{} objects accepted", status.objects)));
     }
     let parts = status.parts;
-    lines.push(("Parts:", format!(
-        "{} stored, {} effective, {} retiring",
-        parts.total, parts.effective, parts.retiring
-    )));
+    lines.push((
+        "Parts:",
+        format!(
+            "{} stored, {} effective, {} retiring",
+            parts.total, parts.effective, parts.retiring
+        ),
+    ));
     let revision = status.effective.revision.map(|r| format!("revision {r}, ")).unwrap_or_default();
     lines.push(("Effective:", format!("{revision}digest {}", status.effective.digest)));
     if status.running {
@@ -88,12 +94,7 @@ fn head(status: &StatusView) -> Vec<(&'static str, String)> {
 }
 
 fn tables(status: &StatusView) -> [Option<Table>; 4] {
-    [
-        groups(status),
-        subscriptions(status),
-        plugins(status),
-        pending(status, status.now),
-    ]
+    [groups(status), subscriptions(status), plugins(status), pending(status, status.now)]
 }
 
 fn groups(status: &StatusView) -> Option<Table> {
@@ -111,7 +112,14 @@ fn groups(status: &StatusView) -> Option<Table> {
 
 fn subscriptions(status: &StatusView) -> Option<Table> {
     let mut table = Table::new(&[
-        "SUBSCRIPTION", "GROUP", "PLUGIN", "MATCHED", "PARTS", "RETIRING", "FAILING", "DEAD",
+        "SUBSCRIPTION",
+        "GROUP",
+        "PLUGIN",
+        "MATCHED",
+        "PARTS",
+        "RETIRING",
+        "FAILING",
+        "DEAD",
     ]);
     for own in &status.subscriptions {
         let suspended = if own.suspended { " (suspended)" } else { "" };
