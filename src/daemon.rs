@@ -112,7 +112,8 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         }
     });
 
-    group.background("signals", signals::listen(shutdown.clone(), config));
+    // Not of the group, which waits for its tasks: a second signal is for when that takes too long.
+    let signals = tokio::spawn(signals::Signals::install()?.listen(shutdown.clone(), config));
     tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
     if options.once {
         let stop = shutdown.clone();
@@ -123,6 +124,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         });
     }
     let ended = group.run(DRAIN).await;
+    signals.abort();
     store.close().await;
     ended.map_err(Into::into)
 }
