@@ -25,12 +25,22 @@ fn lines() -> Vec<String> {
 }
 
 /// What is left when everything has settled.
-#[derive(Debug, PartialEq)]
 struct End {
     parts: Vec<Value>,
     generations: Vec<u64>,
     rendered: String,
     events: HashSet<String>,
+}
+
+impl End {
+    fn assert_is(&self, undisturbed: &Self, what: &str) {
+        assert_eq!(self.events, undisturbed.events, "{what}: other events");
+        assert_eq!(self.generations, undisturbed.generations, "{what}: an effect stored twice");
+        let odd = self.parts.iter().find(|part| !undisturbed.parts.contains(part));
+        assert!(odd.is_none(), "{what}: an undisturbed run has no such part: {odd:?}");
+        assert_eq!(self.parts.len(), undisturbed.parts.len(), "{what}: parts are missing");
+        assert_eq!(self.rendered, undisturbed.rendered, "{what}: another effective config");
+    }
 }
 
 fn end_of(node: &Node) -> End {
@@ -54,9 +64,11 @@ fn undisturbed() -> End {
     end
 }
 
-/// Emits one by one, so that the daemon dies between any two of them too. Returns the ids that were
-/// acknowledged.
+/// Emits one by one, so that the daemon dies between any two of them too; routerctl writes the
+/// rest to the store itself. Returns the ids that were acknowledged.
 fn emit_what_goes(node: &Node) -> HashSet<String> {
+    // The manifests first, unless it dies over them.
+    _ = node.ctl(&["wait", "--converged", "--timeout", "60s"]);
     let mut acknowledged = HashSet::new();
     for line in lines() {
         for answer in node.emit(&[line]) {
@@ -96,13 +108,13 @@ fn die_at_every_arrival(point: &str) -> u64 {
             if settled.code == Some(0) {
                 // The status and conditions that are still being written may be the last arrival.
                 node.stop();
-                assert_eq!(recover(&mut node, &acknowledged, &what), undisturbed, "{what}");
+                recover(&mut node, &acknowledged, &what).assert_is(&undisturbed, &what);
                 return arrival - 1;
             }
             let status = node.wait_ended();
             assert_eq!(status.signal(), Some(SIGKILL), "{what}: {status}\n{}", node.log());
         }
-        assert_eq!(recover(&mut node, &acknowledged, &what), undisturbed, "{what}");
+        recover(&mut node, &acknowledged, &what).assert_is(&undisturbed, &what);
     }
     MOST_ARRIVALS
 }
@@ -149,7 +161,7 @@ fn a_plugin_that_kills_the_daemon_has_its_effect_stored_once() {
         let acknowledged = emit_what_goes(&node);
         let status = node.wait_ended();
         assert_eq!(status.signal(), Some(SIGKILL), "{moment}: {status}\n{}", node.log());
-        assert_eq!(recover(&mut node, &acknowledged, moment), undisturbed, "{moment}");
+        recover(&mut node, &acknowledged, moment).assert_is(&undisturbed, moment);
     }
 }
 
@@ -196,6 +208,6 @@ fn dying_while_a_part_is_retired_ends_like_an_undisturbed_retirement() {
         retract(&node);
         let status = node.wait_ended();
         assert_eq!(status.signal(), Some(SIGKILL), "{what}: {status}\n{}", node.log());
-        assert_eq!(recover(&mut node, &acknowledged, &what), undisturbed, "{what}");
+        recover(&mut node, &acknowledged, &what).assert_is(&undisturbed, &what);
     }
 }

@@ -44,7 +44,7 @@ pub fn run(rounds: u64, random: &mut Random) {
 
 /// Restarts and looks for everything that was promised.
 fn check(node: &mut Node, ledger: &Ledger, round: u64) -> usize {
-    node.start();
+    node.start_busy();
     assert!(!node.has_quarantine(), "round {round}: quarantined\n{}", node.log());
     // Parts first: an event that comes in between is no part without an event.
     let parts = node.parts();

@@ -94,7 +94,8 @@ fn stream(
     ledger: &Arc<Mutex<Ledger>>,
     mut random: Random,
 ) -> (Child, JoinHandle<()>, JoinHandle<()>) {
-    let mut command = node.routerctl(&["emit", "-f", "-"]);
+    // What is not taken by the daemon must not go to the store behind its back.
+    let mut command = node.routerctl_online(&["emit", "-f", "-"]);
     command.stderr(std::process::Stdio::null());
     let mut child = command.spawn().expect("routerctl is spawned");
     let (input, output) = (child.stdin.take().expect("stdin"), child.stdout.take().expect("stdout"));

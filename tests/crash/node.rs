@@ -116,7 +116,10 @@ impl Node {
         let plugin = example("event-to-remote-claim");
         fs::copy(&plugin, node.path("claims"))
             .unwrap_or_else(|e| panic!("{}: {e}; is the example built?", plugin.display()));
-        node.use_plugin(&node.path("claims"));
+        let executable = node.path("plugin").display().to_string();
+        let manifests = MANIFESTS.replace("PLUGIN", &executable);
+        fs::write(node.path("conf/router.yaml"), manifests).expect("written");
+        node.wrap_plugin("exec \"$PLUGIN\"");
         node
     }
 
@@ -129,17 +132,10 @@ impl Node {
         &self.state
     }
 
-    fn use_plugin(&self, executable: &Path) {
-        let manifests = MANIFESTS.replace("PLUGIN", &executable.display().to_string());
-        let written = self.path("router.yaml");
-        fs::write(&written, manifests).expect("written");
-        fs::rename(written, self.path("conf/router.yaml")).expect("renamed");
-    }
-
-    /// Puts a shell script before the plugin; in it `$PLUGIN` is the plugin and `$NODE` this
+    /// Puts a shell script in the plugin's place; in it `$PLUGIN` is the plugin and `$NODE` this
     /// node's directory.
     pub fn wrap_plugin(&self, script: &str) {
-        let path = self.path("wrapper");
+        let path = self.path("plugin");
         let home = self.home.path().display();
         let text = format!("#!/bin/sh\nNODE={home}\nPLUGIN={home}/claims\n{script}\n");
         fs::write(&path, text).expect("written");
@@ -147,8 +143,14 @@ impl Node {
         self.use_plugin(&path);
     }
 
-    /// Starts the daemon and waits until it answers; panics if it ends instead.
+    /// Starts the daemon and waits until it has taken up its manifests and what was left to do.
     pub fn start(&mut self) {
+        self.start_busy();
+        self.converge();
+    }
+
+    /// Starts the daemon and waits until it answers; panics if it ends instead.
+    pub fn start_busy(&mut self) {
         if let Some(status) = self.try_start(&[]) {
             panic!("the daemon ended with {status} instead of starting:\n{}", self.log());
         }
@@ -203,6 +205,11 @@ impl Node {
         }
     }
 
+    /// `kill -9`, without waiting for the end.
+    pub fn signal_kill(&mut self) {
+        self.child.as_mut().expect("a daemon").kill().expect("killed");
+    }
+
     /// `kill -9`, and waits for the end.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -228,9 +235,18 @@ impl Node {
 
     /// A `routerctl` of this node, not yet started.
     pub fn routerctl(&self, arguments: &[&str]) -> Command {
+        self.routerctl_with(arguments, &self.state)
+    }
+
+    /// The same, which cannot do without the daemon.
+    pub fn routerctl_online(&self, arguments: &[&str]) -> Command {
+        self.routerctl_with(arguments, Path::new("/dev/null"))
+    }
+
+    fn routerctl_with(&self, arguments: &[&str], state: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_routerctl"));
         command.args(arguments).arg("--config").arg(self.path("conf"));
-        command.arg("--state").arg(&self.state).arg("--socket").arg(self.path("sock"));
+        command.arg("--state").arg(state).arg("--socket").arg(self.path("sock"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -272,11 +288,11 @@ impl Node {
         parts.as_array().expect("a list").clone()
     }
 
-    /// The effective config, byte for byte.
+    /// The effective config, byte for byte but for this node's own directory.
     pub fn render(&self) -> String {
         let said = self.ctl(&["render"]);
         assert_eq!(said.code, Some(0), "{said:?}");
-        said.stdout
+        said.stdout.replace(&*self.home.path().to_string_lossy(), "NODE")
     }
 
     pub fn status(&self) -> Value {
