@@ -140,7 +140,6 @@ impl Node {
         let text = format!("#!/bin/sh\nNODE={home}\nPLUGIN={home}/claims\n{script}\n");
         fs::write(&path, text).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
-        self.use_plugin(&path);
     }
 
     /// Starts the daemon and waits until it has taken up its manifests and what was left to do.

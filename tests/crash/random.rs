@@ -13,7 +13,8 @@ impl Random {
     /// From `CRASH_SEED`, else another one each time.
     pub fn from_environment() -> Self {
         let seed = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+        let now = || u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs());
+        let seed = seed.unwrap_or_else(now);
         println!("seed: CRASH_SEED={seed}");
         Self(seed)
     }

@@ -36,15 +36,14 @@ impl Value {
     /// 64 KiB, or 1 MiB in pieces.
     fn new(key: u64, version: u64) -> Self {
         let mut random = Random::new(key << 32 | version);
-        let length = match random.below(10) {
+        let length: usize = match random.below(10) {
             0..7 => 300,
             7..9 => 60_000,
             _ => 1 << 20,
         };
-        let mut body = String::with_capacity(length + 16);
-        while body.len() < length {
-            body.push_str(&format!("{:016x}", random.next()));
-        }
+        let chunk: String = (0..16).map(|_| format!("{:016x}", random.next())).collect();
+        let mut body = chunk.repeat(length.div_ceil(chunk.len()));
+        body.truncate(length);
         Self { key, version, body }
     }
 }
