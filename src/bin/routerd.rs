@@ -102,6 +102,8 @@ fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::Par
 fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Named crash points, for tests; without the feature this is nothing.
     let _scenario = fail::FailScenario::setup();
+    #[cfg(feature = "failpoints")]
+    routerd::daemon::crash_points::arm()?;
     let options = ServeOptions {
         config: if args.config.is_empty() { routerd::cli::default_config() } else { args.config },
         state: args.state,
