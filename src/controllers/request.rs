@@ -99,3 +99,6 @@ pub fn batch_key(subjects: &[Subject]) -> String {
 pub fn label(plugin: &Plugin, key: &str) -> String {
     format!("{}/{key}", plugin.accepted.resource.key.name)
 }
+
+#[cfg(test)]
+mod tests;
