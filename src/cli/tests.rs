@@ -1,3 +1,6 @@
+<<<<<<< HEAD
+
+=======
 use std::ffi::OsString;
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -318,3 +321,4 @@ async fn a_broken_pipe_is_quiet() {
         assert_eq!((code, err.text().as_str()), (0, ""), "{args:?}");
     }
 }
+>>>>>>> main
