@@ -12,8 +12,11 @@
 //! prints.
 
 mod config;
+#[cfg(feature = "failpoints")]
+pub mod crash_points;
 mod live;
 pub mod node;
+mod opening;
 mod signals;
 
 use std::os::unix::fs::MetadataExt;
@@ -59,8 +62,9 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
 
     // The truth comes first: without it there is nothing to serve.
+    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let open = OpenOptions::daemon(&options.state, clock.now());
-    let (store, report) = tokio::task::spawn_blocking(move || Store::open(&open)).await??;
+    let (store, report) = opening::open(open, &socket).await?;
     announce(&report);
     group.critical("store-health", watch_health(store.clone(), shutdown.clone()));
 
@@ -99,7 +103,6 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
     // The operator's door.
     let live = Arc::new(Running::new(node, config.clone()));
-    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use routerd::daemon::{ServeOptions, serve};
+use routerd::store::OpenError;
 use tracing_subscriber::EnvFilter;
 
 /// Facts that one router observes become desired state on another.
@@ -64,6 +65,9 @@ enum LogFormat {
     Json,
 }
 
+/// The exit code when there is no usable store, as with routerctl.
+const NO_STORE: u8 = 3;
+
 fn main() -> ExitCode {
     let Command::Serve(args) = Args::parse().command;
     if let Err(error) = start_logging(&args) {
@@ -77,7 +81,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<OpenError>() { NO_STORE } else { 1 })
         }
     }
 }
@@ -98,6 +102,8 @@ fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::Par
 fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Named crash points, for tests; without the feature this is nothing.
     let _scenario = fail::FailScenario::setup();
+    #[cfg(feature = "failpoints")]
+    routerd::daemon::crash_points::arm()?;
     let options = ServeOptions {
         config: if args.config.is_empty() { routerd::cli::default_config() } else { args.config },
         state: args.state,

@@ -32,6 +32,9 @@ const KEPT_BYTES: usize = 16 * 1024;
 /// How much of stderr is kept with a failing item, in bytes.
 const KEPT_STDERR: usize = 2 * 1024;
 
+/// The outcome of a run in which nothing failed.
+const SUCCEEDED: &str = "Succeeded";
+
 /// A run that has ended, however it did.
 pub struct Ended {
     /// The plugin as it was run.
@@ -110,22 +113,38 @@ pub async fn record(
     fail::fail_point!("runner::before_outcome");
     let committed = shared.store.write(move |txn| {
         run.run = txn.revision();
+        let mut given_up = 0;
         for item in &items {
-            settle(txn, &context, item, run.run)?;
+            let work = settle(txn, &context, item, run.run)?;
+            given_up += u32::from(work.failing.is_some_and(|failing| failing.dead));
         }
         for number in &oldest {
             txn.delete::<RunRecord>(number)?;
         }
         txn.put(&run)?;
-        Ok::<_, StoreError>(run.run)
+        Ok::<_, StoreError>((run, given_up))
     });
-    let number = committed.await?.value;
+    let (run, given_up) = committed.await?.value;
     fail::fail_point!("runner::after_outcome");
+    log_failure(&run, given_up);
     let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
     let forgotten = forgotten.min(runs.len());
     runs.drain(..forgotten);
-    runs.push_back(number);
+    runs.push_back(run.run);
     Ok(())
+}
+
+/// Each run that failed, once, with its reason; what it wrote to stderr stands before it.
+fn log_failure(run: &RunRecord, given_up: u32) {
+    if run.outcome == SUCCEEDED {
+        return;
+    }
+    let RunRecord { run: number, plugin, subscription, outcome, message, .. } = run;
+    let events = run.event_ids.len();
+    tracing::warn!(
+        run = number, %plugin, %subscription, reason = outcome, events, given_up,
+        "a run failed: {message}"
+    );
 }
 
 /// Each item's share of the answer; and the fault of the whole, if the run failed as one.
@@ -154,9 +173,7 @@ fn items(
     let world_end = |subject: &Subject| {
         let key =
             SubFact { subscription: Arc::clone(&ended.subscription), fact: subject.item.fact };
-        let (plan, _, fact) = plan_now(shared, &key);
-        let world = shared.world();
-        fact.filter(|_| plan.wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
+        plan_now(shared, &key).0.wanted
     };
     ended
         .subjects
@@ -182,7 +199,7 @@ struct Context {
 }
 
 /// Writes one item's outcome: its part and its work.
-fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result<(), StoreError> {
+fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result<Work, StoreError> {
     let name = context.subscription.accepted.resource.key.name.as_str();
     let uid = context.subscription.accepted.uid.as_str();
     let due = item.subject.item.due.clone();
@@ -211,7 +228,8 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
             work.failing = Some(failing(context, item, fault, old.as_ref(), run));
         }
     }
-    txn.put(&work)
+    txn.put(&work)?;
+    Ok(work)
 }
 
 /// The part with the new content; `None` when it would be over before it is written.
@@ -311,7 +329,7 @@ fn run_record(ended: &Ended, items: &[Item], warnings: Vec<String>) -> RunRecord
     };
     let mut counts = BTreeMap::new();
     for item in items {
-        let outcome = item.share.as_ref().map_or_else(|fault| fault.reason, |_| "Succeeded");
+        let outcome = item.share.as_ref().map_or_else(|fault| fault.reason, |_| SUCCEEDED);
         *counts.entry(outcome.to_owned()).or_insert(0) += 1;
     }
     RunRecord {
@@ -322,7 +340,7 @@ fn run_record(ended: &Ended, items: &[Item], warnings: Vec<String>) -> RunRecord
         event_ids: ended.subjects.iter().map(|s| s.fact.event.id.clone()).collect(),
         started_at: ended.started,
         duration: ended.outcome.duration,
-        outcome: fault.map_or_else(|| "Succeeded".to_owned(), |fault| fault.reason.to_owned()),
+        outcome: fault.map_or_else(|| SUCCEEDED.to_owned(), |fault| fault.reason.to_owned()),
         message: fault.map_or_else(String::new, |fault| fault.message.clone()),
         stderr: tail(&ended.outcome.stderr.bytes, KEPT_BYTES),
         stdout_digest: hex::encode(Sha256::digest(&ended.outcome.stdout)),

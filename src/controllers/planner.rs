@@ -178,13 +178,15 @@ impl Reconciler for Planner {
         let looked = self.look(key);
         let plan = &looked.plan;
         if plan.part != PartStep::Keep || plan.forget_work {
+            fail::fail_point!("planner::before_write");
             self.write(key, &looked).await?;
         }
         self.dispatch(key, &looked);
         Ok(plan.wake.map_or(Action::AwaitChange, |wake| {
             let wait = Duration::try_from(wake.duration_since(looked.now)).unwrap_or_default();
             // Never before the moment itself: node time has a finer grain than timers.
-            Action::RequeueAfter(wait + Duration::from_millis(1))
+            let wait = wait + Duration::from_millis(1);
+            if plan.backing_off { Action::HoldFor(wait) } else { Action::RequeueAfter(wait) }
         }))
     }
 
