@@ -96,6 +96,7 @@ fn a_manifest_is_dropped_in_edited_broken_repaired_renamed_and_deleted() {
 
     node.remove("renamed.yaml");
     node.soon_object("its deletion", "WireGuardInterface", "wg0", Value::is_null);
+    node.converge();
     assert!(node.effective().iter().all(|r| r["metadata"]["name"] != "wg0"));
 
     assert_eq!(undisturbed(&node), before);
