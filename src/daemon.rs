@@ -12,6 +12,8 @@
 //! prints.
 
 mod config;
+#[cfg(feature = "failpoints")]
+pub mod crash_points;
 mod live;
 pub mod node;
 mod opening;

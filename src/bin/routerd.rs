@@ -1,5 +1,7 @@
 //! `routerd`: the daemon. Parses, dispatches, exits.
 
+#![warn(clippy::disallowed_methods)]
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,6 +102,8 @@ fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::Par
 fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Named crash points, for tests; without the feature this is nothing.
     let _scenario = fail::FailScenario::setup();
+    #[cfg(feature = "failpoints")]
+    routerd::daemon::crash_points::arm()?;
     let options = ServeOptions {
         config: if args.config.is_empty() { routerd::cli::default_config() } else { args.config },
         state: args.state,

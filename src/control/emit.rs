@@ -191,7 +191,9 @@ pub(super) async fn emit(store: &Store, batch: Batch, bytes: usize) -> Vec<Answe
         .iter()
         .map(|event| event.as_ref().ok().and_then(|e| e.id.clone()).unwrap_or_default())
         .collect();
+    fail::fail_point!("control::before_accept");
     let written = store.write_sized(bytes, move |txn| run(txn, &batch)).await;
+    fail::fail_point!("control::before_answer");
     match written.map_err(ApiError::from) {
         Ok(committed) => {
             let mut answers = committed.value;

@@ -217,7 +217,9 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
             // Without a wanted fact there is nothing to serve, and nothing succeeded that would
             // have to be remembered: if the fact comes back, it runs again.
             let old: Option<Part> = txn.get::<Part>(&row)?;
-            if let Some(part) = item.end.and_then(|end| part(context, item, content, end, old)) {
+            if let Some(part) =
+                item.end.and_then(|end| part(context, item, content, end, old.as_ref()))
+            {
                 txn.put(&part)?;
                 work.succeeded = Some(due.run_key);
             }
@@ -225,7 +227,7 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
         }
         Err(fault) => {
             let old = work.failing.take().filter(|f| f.run_key == due.run_key);
-            work.failing = Some(failing(context, item, fault, old, run));
+            work.failing = Some(failing(context, item, fault, old.as_ref(), run));
         }
     }
     txn.put(&work)?;
@@ -238,7 +240,7 @@ fn part(
     item: &Item,
     content: &Content,
     end: Time,
-    old: Option<Part>,
+    old: Option<&Part>,
 ) -> Option<Part> {
     let spec = &context.subscription.spec;
     let grace = spec.retire.grace.get();
@@ -247,13 +249,12 @@ fn part(
         return None;
     }
     let event = &item.subject.fact.event;
-    let generation =
-        old.as_ref().map_or(1, |old| old.generation + u64::from(old.digest != content.digest));
+    let generation = old.map_or(1, |old| old.generation + u64::from(old.digest != content.digest));
     Some(Part {
         subscription: context.subscription.accepted.resource.key.name.clone(),
         fact: item.subject.item.fact,
         subscription_uid: context.subscription.accepted.uid.clone(),
-        uid: old.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), |old| old.uid.clone()),
+        uid: old.map_or_else(|| uuid::Uuid::now_v7().to_string(), |old| old.uid.clone()),
         group: event.group.clone(),
         event_id: event.id.clone(),
         subject: event.subject.clone(),
@@ -264,7 +265,7 @@ fn part(
         plugin: context.plugin.clone(),
         run_key: item.subject.item.due.run_key.clone(),
         generation,
-        created_at: old.as_ref().map_or(context.now, |old| old.created_at),
+        created_at: old.map_or(context.now, |old| old.created_at),
         observed_at: content.observed_at,
         result_expires_at: content.expires_at,
         expires_at,
@@ -282,12 +283,12 @@ fn failing(
     context: &Context,
     item: &Item,
     fault: &Fault,
-    old: Option<Failing>,
+    old: Option<&Failing>,
     run: u64,
 ) -> Failing {
     let retry = &context.subscription.spec.trigger.retry;
     let run_key = item.subject.item.due.run_key.clone();
-    let attempts = old.as_ref().map_or(0, |old| old.attempts);
+    let attempts = old.map_or(0, |old| old.attempts);
     let (attempts, cohort, wait) = match item.blame {
         // It stays alone: its failures count, and it must not spoil another batch.
         Blame::Own { place } => {
@@ -300,7 +301,7 @@ fn failing(
     Failing {
         run_key,
         attempts,
-        since: old.as_ref().map_or(context.now, |old| old.since),
+        since: old.map_or(context.now, |old| old.since),
         last_at: context.now,
         not_before: add(context.now, wait),
         reason: fault.reason.to_owned(),

@@ -178,6 +178,7 @@ impl Reconciler for Planner {
         let looked = self.look(key);
         let plan = &looked.plan;
         if plan.part != PartStep::Keep || plan.forget_work {
+            fail::fail_point!("planner::before_write");
             self.write(key, &looked).await?;
         }
         self.dispatch(key, &looked);

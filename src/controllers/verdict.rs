@@ -223,8 +223,9 @@ impl Share {
             .directives
             .iter()
             .map(|(at, value)| directive(*at, value))
-            .collect::<Result<_, _>>()?;
-        let action_plans = self.action_plans.into_iter().map(|(_, plan)| plan).collect();
+            .collect::<Result<Vec<_>, _>>()?;
+        let action_plans: Vec<Value> =
+            self.action_plans.into_iter().map(|(_, plan)| plan).collect();
         let digest = digest(&resources, &directives, &action_plans);
         Ok(Content { observed_at, expires_at, resources, directives, action_plans, digest })
     }
@@ -282,7 +283,7 @@ fn directive(at: usize, value: &Value) -> Result<Directive, Fault> {
         })
 }
 
-fn digest(resources: &[Resource], directives: &Vec<Directive>, plans: &Vec<Value>) -> String {
+fn digest(resources: &[Resource], directives: &[Directive], plans: &[Value]) -> String {
     let mut hash = Sha256::new();
     let mut feed = |value: &Value| {
         let bytes = canonical_bytes(value);

@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 
 use super::node::Node;
 use crate::api::Time;
-use crate::control::{self, Converged, Effective, GroupFigures, Live, Pending};
+use crate::control::{self, Converged, Effective, EffectiveRevision, GroupFigures, Live, Pending};
+use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
 use crate::sources::config_dir::ConfigHandle;
 
@@ -94,6 +95,24 @@ impl Live for Running {
         .boxed()
     }
 
+    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision> {
+        let mut revisions = self.node.revisions.clone();
+        async move {
+            let later = revisions.wait_for(|published| published.revision > after).await;
+            let later = later.ok().map(|published| shown(&published));
+            match later {
+                Some(revision) => revision,
+                // The daemon stops: whoever watches is cut off with it.
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn revision(&self) -> EffectiveRevision {
+        shown(&self.node.revisions.borrow())
+    }
+
     fn pending(&self) -> Vec<Pending> {
         let pending = self.node.pending(LISTED);
         pending
@@ -155,6 +174,10 @@ impl Live for Running {
             })
             .collect()
     }
+}
+
+fn shown(published: &Published) -> EffectiveRevision {
+    EffectiveRevision { revision: published.revision, digest: published.digest.clone() }
 }
 
 fn state(controller: &str, state: KeyState) -> &'static str {

@@ -293,6 +293,7 @@ impl Committer {
         let (key, value) = meta.to_row();
         batch.put(key, value);
         self.apply(batch)?;
+        fail_point!("store::after_sync");
         if let Some(scrub) = &mut self.scrub {
             scrub.adjust(group.rows_scrubbed);
         }

@@ -100,7 +100,7 @@ pub fn accept(
             return Err(Refusal::Conflict { group: key.0, id: key.1 });
         }
         if let Some(row) = txn.get::<EventRow>(&(key.0.clone(), known.seq))? {
-            return refresh(txn, row, known.clone(), &event, receipt);
+            return refresh(txn, row, known, &event, receipt);
         }
         // Pruned: it comes back only if it says something new, that it is true again.
         if event.expires_at.is_none_or(|at| at <= receipt.now.max(known.keep_until)) {
@@ -137,7 +137,7 @@ fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow 
 fn refresh(
     txn: &mut Txn<'_>,
     mut row: EventRow,
-    known: IdentityRow,
+    known: &IdentityRow,
     again: &Event,
     receipt: &Receipt,
 ) -> Result<Outcome, Refusal> {

@@ -201,6 +201,7 @@ impl<'a> Opener<'a> {
         let contents =
             Identity { store_id: self.new_id(), high_water: 0, complete: false, damaged: None };
         IdentityFile::replace(self.state.path(), contents.clone()).map_err(self.io())?;
+        fail::fail_point!("store::after_announce");
         Ok(contents)
     }
 
@@ -320,6 +321,7 @@ impl<'a> Opener<'a> {
             complete: true,
             damaged: None,
         };
+        fail::fail_point!("store::before_complete");
         let file = IdentityFile::replace(self.state.path(), contents).map_err(self.io())?;
         engine.set_identity(file);
         self.state.keep_owner().map_err(self.io())?;
