@@ -107,7 +107,7 @@ fn one_resource_of_a_router_is_broken_and_repaired_and_the_others_stay() {
     let (node, _daemon) = busy_node();
     let router = |mtu: &str| {
         let indent =
-            |text: String| text.lines().map(|l| format!("      {l}\n")).collect::<String>();
+            |text: String| format!("      {}\n", text.trim_end().replace('\n', "\n      "));
         let mut text = "apiVersion: routerd.net/v1alpha1\nkind: Router\nmetadata: {name: r}\nspec:\n  resources:\n".to_owned();
         for n in 0..40 {
             let resource = if n == 20 {
