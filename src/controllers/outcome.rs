@@ -173,9 +173,7 @@ fn items(
     let world_end = |subject: &Subject| {
         let key =
             SubFact { subscription: Arc::clone(&ended.subscription), fact: subject.item.fact };
-        let (plan, _, fact) = plan_now(shared, &key);
-        let world = shared.world();
-        fact.filter(|_| plan.wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
+        plan_now(shared, &key).0.wanted
     };
     ended
         .subjects

@@ -98,3 +98,6 @@ pub fn batch_key(subjects: &[Subject]) -> String {
 pub fn label(plugin: &Plugin, key: &str) -> String {
     format!("{}/{key}", plugin.accepted.resource.key.name)
 }
+
+#[cfg(test)]
+mod tests;

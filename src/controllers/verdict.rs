@@ -238,15 +238,17 @@ fn resource(
     warnings: &mut Vec<String>,
 ) -> Result<Resource, Fault> {
     let base = format!("status.resources[{at}]");
+    // Before all else: whatever is wrong with it besides would be no help.
+    let word = |field| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    if registry::find(word("apiVersion"), word("kind")).is_some_and(|kind| kind.control) {
+        let message = format!("{base}: a plugin may not propose a {}", word("kind"));
+        return Err(Fault::new("ForbiddenKind", message));
+    }
     let decoded = decode_resource(value, &base).map_err(|rejected| {
         let list: Vec<String> = rejected.problems.iter().map(ToString::to_string).collect();
         Fault::new("BadResource", list.join("; "))
     })?;
     let key = &decoded.resource.key;
-    if registry::find(&key.api_version, &key.kind).is_some_and(|kind| kind.control) {
-        let message = format!("{base}: {key}: a plugin may not propose a {}", key.kind);
-        return Err(Fault::new("ForbiddenKind", message));
-    }
     let listed =
         || spec.produces.iter().any(|p| p.api_version == key.api_version && p.kind == key.kind);
     if !decoded.typed && !listed() {
