@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 use std::ffi::OsString;
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -321,4 +318,3 @@ async fn a_broken_pipe_is_quiet() {
         assert_eq!((code, err.text().as_str()), (0, ""), "{args:?}");
     }
 }
->>>>>>> main

@@ -433,11 +433,7 @@ fn counted(
     for row in txn.scan::<Accepted>(&Scan::prefix(&"EventSubscription".to_owned())) {
         match spec_of::<EventSubscriptionSpec>(&row?) {
             Some(spec) if spec.group_ref == group => {
-<<<<<<< HEAD
-                retract_types.extend(spec.r#match.retract_types)
-=======
                 retract_types.extend(spec.r#match.retract_types);
->>>>>>> main
             }
             _ => {}
         }
