@@ -60,7 +60,7 @@ pub trait Live: Send + Sync + 'static {
 }
 
 /// What the work and the parts of one subscription add up to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Parts that are served.
     pub parts: u64,
