@@ -41,7 +41,8 @@ impl Value {
             7..9 => 60_000,
             _ => 1 << 20,
         };
-        let chunk: String = (0..16).map(|_| format!("{:016x}", random.next())).collect();
+        let mut chunk = String::with_capacity(256);
+        (0..16).for_each(|_| chunk.push_str(&format!("{:016x}", random.next())));
         let mut body = chunk.repeat(length.div_ceil(chunk.len()));
         body.truncate(length);
         Self { key, version, body }
@@ -145,7 +146,7 @@ pub fn check(state: &Path, promises: &Promises) -> Verdict {
                 verdict.lost.push(format!("{key}: version {}, promised {promised}", value.version));
             }
             other => {
-                verdict.lost.push(format!("{key}: {:?}, promised {promised}", other.map(|_| ())))
+                verdict.lost.push(format!("{key}: {:?}, promised {promised}", other.map(|_| ())));
             }
         }
     }
