@@ -12,8 +12,11 @@
 //! prints.
 
 mod config;
+#[cfg(feature = "failpoints")]
+pub mod crash_points;
 mod live;
 pub mod node;
+mod opening;
 mod signals;
 
 use std::os::unix::fs::MetadataExt;
@@ -26,13 +29,14 @@ use anyhow::Context;
 use self::config::Reports;
 use self::live::Running;
 use self::node::{Node, Outside};
+use self::signals::Signals;
 use crate::api::clock::Clock;
 use crate::control::{Control, Live, server};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
 use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
-use crate::sources::scan::Manifests;
 use crate::sources::node_time::SystemClock;
+use crate::sources::scan::Manifests;
 use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
 
 /// How long runs under way have to end when the daemon is asked to stop.
@@ -58,8 +62,9 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
 
     // The truth comes first: without it there is nothing to serve.
+    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let open = OpenOptions::daemon(&options.state, clock.now());
-    let (store, report) = tokio::task::spawn_blocking(move || Store::open(&open)).await??;
+    let (store, report) = opening::open(open, &socket).await?;
     announce(&report);
     group.critical("store-health", watch_health(store.clone(), shutdown.clone()));
 
@@ -71,8 +76,12 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .context("cannot make the working directories of plugins")?;
 
     // The configuration: files to accepted objects.
-    let (config_dir, config) =
-        ConfigDir::new(Options::new(options.config), store.clone(), clock.clone(), Arc::new(Manifests));
+    let (config_dir, config) = ConfigDir::new(
+        Options::new(options.config),
+        store.clone(),
+        clock.clone(),
+        Arc::new(Manifests),
+    );
     let reports = Arc::new(Reports::default());
     let reported = Arc::clone(&reports);
 
@@ -94,7 +103,6 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
     // The operator's door.
     let live = Arc::new(Running::new(node, config.clone()));
-    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);
@@ -106,17 +114,19 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         }
     });
 
-    group.background("signals", signals::listen(shutdown.clone(), config));
+    let signals = Signals::new().context("cannot listen for signals")?;
     tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
     if options.once {
         let stop = shutdown.clone();
         group.background("once", async move {
-            live.converge(false).await;
-            stop.drain();
+            tokio::select! {
+                _ = live.converge(false) => stop.drain(),
+                () = stop.draining() => {}
+            }
             Ok::<_, std::convert::Infallible>(())
         });
     }
-    let ended = group.run(DRAIN).await;
+    let ended = signals.during(group.run(DRAIN), &shutdown, &config).await;
     store.close().await;
     ended.map_err(Into::into)
 }

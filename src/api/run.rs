@@ -193,3 +193,6 @@ impl Work {
         self.succeeded.as_ref().map_or(self.renewal, |last| self.renewal.max(last.renewal + 1))
     }
 }
+
+#[cfg(test)]
+mod tests;

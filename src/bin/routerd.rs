@@ -1,10 +1,14 @@
 //! `routerd`: the daemon. Parses, dispatches, exits.
 
+#![warn(clippy::disallowed_methods)]
+
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use routerd::daemon::{ServeOptions, serve};
+use routerd::store::OpenError;
 use tracing_subscriber::EnvFilter;
 
 /// Facts that one router observes become desired state on another.
@@ -61,24 +65,36 @@ enum LogFormat {
     Json,
 }
 
+/// The exit code when there is no usable store, as with routerctl.
+const NO_STORE: u8 = 3;
+
+/// Threads that run tasks, at most.
+const MAX_WORKERS: usize = 4;
+
 fn main() -> ExitCode {
     let Command::Serve(args) = Args::parse().command;
     if let Err(error) = start_logging(&args) {
-        eprintln!("error: --log {:?}: {error}\nhint: write it like info or routerd=debug", args.log);
+        eprintln!(
+            "error: --log {:?}: {error}\nhint: write it like info or routerd=debug",
+            args.log
+        );
         return ExitCode::from(2);
     }
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<OpenError>() { NO_STORE } else { 1 })
         }
     }
 }
 
 fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = EnvFilter::try_new(&args.log)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),
@@ -89,13 +105,20 @@ fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::Par
 fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Named crash points, for tests; without the feature this is nothing.
     let _scenario = fail::FailScenario::setup();
+    #[cfg(feature = "failpoints")]
+    routerd::daemon::crash_points::arm()?;
     let options = ServeOptions {
         config: if args.config.is_empty() { routerd::cli::default_config() } else { args.config },
         state: args.state,
         socket: args.socket,
         once: args.once,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // A router's daemon waits for disks and plugins, not for processors; and each thread that
+    // allocates keeps memory of its own.
+    let workers =
+        std::thread::available_parallelism().map_or(MAX_WORKERS, |n| n.get().min(MAX_WORKERS));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let served = runtime.block_on(serve(options));
     // A scan that hangs on a dead mount must not keep a stopped daemon alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -18,13 +18,13 @@ use super::paths::Paths;
 use crate::api::clock::Clock;
 use crate::api::kinds::federation::EventGroupSpec;
 use crate::api::part::Part;
-use crate::store::Store;
 use crate::control::client::{Client, ClientError, Target};
 use crate::control::views::{EventList, EventView, ObjectView, PartView, RunView, StatusView};
 use crate::control::{
-    Answer, Control, EmitRequest, EventFilter, Offline, RenderFormat, RenderReport, WaitAnswer,
-    WaitRequest,
+    Answer, Control, EffectiveRevision, EmitRequest, EventFilter, Offline, RenderFormat,
+    RenderReport, WaitAnswer, WaitRequest,
 };
+use crate::store::Store;
 
 /// How long a daemon that is starting or stopping is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -54,10 +54,7 @@ pub(super) async fn daemon(paths: &Paths) -> Result<Access, Failure> {
 }
 
 /// The daemon, or the store as it is.
-pub(super) async fn reading(
-    paths: &Paths,
-    clock: &Arc<dyn Clock>,
-) -> Result<Access, Failure> {
+pub(super) async fn reading(paths: &Paths, clock: &Arc<dyn Clock>) -> Result<Access, Failure> {
     match find(paths, clock, false).await? {
         Found::Daemon(client) => Ok(Access::Daemon(client)),
         Found::Store(store) => Ok(Access::Store(on_store(store, clock, Offline::new()))),
@@ -156,7 +153,7 @@ impl Access {
         match (self, name) {
             (Self::Daemon(client), _) => {
                 let target = Target::new("/v1/objects").segment(kind);
-                let target = name.into_iter().fold(target, |target, name| target.segment(name));
+                let target = name.into_iter().fold(target, Target::segment);
                 Ok(client.get(&target).await?)
             }
             (Self::Store(control), Some(name)) => Ok(control.object(kind, name)?),
@@ -173,9 +170,7 @@ impl Access {
 
     pub(super) async fn part(&self, name: &str) -> Result<PartView, Failure> {
         match self {
-            Self::Daemon(client) => {
-                Ok(client.get(&Target::new("/v1/parts").segment(name)).await?)
-            }
+            Self::Daemon(client) => Ok(client.get(&Target::new("/v1/parts").segment(name)).await?),
             Self::Store(control) => Ok(control.part(name)?),
         }
     }
@@ -270,6 +265,20 @@ impl Access {
         }
     }
 
+    pub(super) async fn revision(&self, after: Option<u64>) -> Result<EffectiveRevision, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                let target = Target::new("/v1/revision");
+                let target = match after {
+                    Some(after) => target.query("after", &after.to_string()),
+                    None => target,
+                };
+                Ok(client.get(&target).await?)
+            }
+            Self::Store(control) => Ok(control.revision(after).await?),
+        }
+    }
+
     pub(super) async fn wait(&self, request: WaitRequest) -> Result<WaitAnswer, Failure> {
         match self {
             Self::Daemon(client) => {
@@ -283,8 +292,7 @@ impl Access {
 
 fn events_target(filter: &EventFilter) -> Target {
     let mut target = Target::new("/v1/events");
-    let words =
-        [("group", &filter.group), ("type", &filter.r#type), ("subject", &filter.subject)];
+    let words = [("group", &filter.group), ("type", &filter.r#type), ("subject", &filter.subject)];
     for (name, value) in words {
         if let Some(value) = value {
             target = target.query(name, value);

@@ -70,14 +70,13 @@ impl From<ApiError> for Failure {
             Reason::Invalid | Reason::UnknownGroup | Reason::TooLarge => INVALID,
             Reason::Conflict
             | Reason::GroupFull
+            | Reason::StoreFull
             | Reason::NotFound
             | Reason::MethodNotAllowed
             | Reason::Internal => NO,
-            Reason::StoreFull
-            | Reason::StoreFailed
-            | Reason::Timeout
-            | Reason::Busy
-            | Reason::NeedsDaemon => UNAVAILABLE,
+            Reason::StoreFailed | Reason::Timeout | Reason::Busy | Reason::NeedsDaemon => {
+                UNAVAILABLE
+            }
         };
         Self { code, message: Some(error.message), hints: error.hint.into_iter().collect() }
     }

@@ -30,21 +30,17 @@ pub(super) struct Manifests {
 
 /// Reads the manifests at these paths, as a node would that never saw them before.
 pub(super) fn load(paths: &[PathBuf], now: Time) -> Manifests {
-    let scan = Scanner::new(paths, Limits::default(), Arc::new(scan::Manifests)).scan(Duration::ZERO);
+    let scan =
+        Scanner::new(paths, Limits::default(), Arc::new(scan::Manifests)).scan(Duration::ZERO);
     let at = Moment { now, mono: Duration::ZERO };
     let mut new_uid = || Control::new_id(now);
     let fresh = AcceptedSet::default();
-    let decision =
-        decide(&fresh, Memory::default(), &scan, at, &Waits::default(), &mut new_uid);
+    let decision = decide(&fresh, Memory::default(), &scan, at, &Waits::default(), &mut new_uid);
     Manifests { accepted: decision.upserts, findings: decision.findings }
 }
 
-
 /// The EventGroups in the manifests of `--config`, by name.
-pub(super) fn groups(
-    paths: &Paths,
-    now: Time,
-) -> BTreeMap<String, EventGroupSpec> {
+pub(super) fn groups(paths: &Paths, now: Time) -> BTreeMap<String, EventGroupSpec> {
     let groups = load(&paths.config, now).accepted.into_iter();
     groups
         .filter(|accepted| accepted.typed && accepted.key().kind == "EventGroup")

@@ -1,7 +1,7 @@
 //! routerctl: commands, tables, exit codes.
 //!
 //! [`run`] is the whole program but for the process: arguments, environment, streams and clock are
-//! passed in. A command asks an [`access::Access`], which is the daemon if one answers and the store
+//! passed in. A command asks an `access::Access`, which is the daemon if one answers and the store
 //! if none does. Data goes to stdout, everything else to stderr.
 //!
 //! May import `api`, `control`, `render`, `store` and `sources`.
@@ -65,7 +65,8 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, io: Io) -> u8 {
     };
     let output = Output::new(io.stdout, io.terminal, parsed.global.output);
     let paths = Paths::resolve(&parsed.global, io.env);
-    let mut session = Session { paths, output, clock: io.clock, stdin: Some(io.stdin), notes: Vec::new() };
+    let mut session =
+        Session { paths, output, clock: io.clock, stdin: Some(io.stdin), notes: Vec::new() };
     let done = commands::dispatch(parsed.command, &mut session).await;
     let done = done.and_then(|()| session.output.flush());
     let notes = std::mem::take(&mut session.notes);

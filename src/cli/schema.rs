@@ -25,15 +25,12 @@ pub(super) fn run(session: &mut Session, kind: Option<&str>) -> Result<(), Failu
 }
 
 fn list(session: &mut Session) -> Result<(), Failure> {
-    match session.output.format(&[Format::Table, Format::Name])? {
-        Format::Name => KINDS.iter().try_for_each(|info| session.output.line(info.kind)),
-        _ => {
-            let mut table = Table::new(&["KIND", "API VERSION", "SHORT"]);
-            for info in KINDS {
-                let kind = info.kind.to_owned();
-                table.row([kind, info.api_version.to_owned(), info.short.join(",")]);
-            }
-            session.output.write(&table.to_string())
-        }
+    if session.output.format(&[Format::Table, Format::Name])? == Format::Name {
+        return KINDS.iter().try_for_each(|info| session.output.line(info.kind));
     }
+    let mut table = Table::new(&["KIND", "API VERSION", "SHORT"]);
+    for info in KINDS {
+        table.row([info.kind.to_owned(), info.api_version.to_owned(), info.short.join(",")]);
+    }
+    session.output.write(&table.to_string())
 }

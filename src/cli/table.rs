@@ -20,8 +20,9 @@ impl Table {
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.0.add_row(cells.iter().map(|cell| {
-            Cell::new(if cell.is_empty() { "-".into() } else { escape::text(cell) })
+        self.0.add_row(cells.into_iter().map(|cell| match cell.as_str() {
+            "" => Cell::new("-"),
+            text => Cell::new(escape::text(text)),
         }));
     }
 }

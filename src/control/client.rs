@@ -223,13 +223,16 @@ impl Client {
         // Its errors reach us through the response; a connection that ends is no error by itself.
         tokio::spawn(connection);
         let answered = tokio::time::timeout(wait, sender.send_request(request)).await;
-        let response = answered
-            .map_err(|_| self.stalled(wait))?
-            .map_err(|error| self.not_http(&error))?;
+        let response =
+            answered.map_err(|_| self.stalled(wait))?.map_err(|error| self.not_http(&error))?;
         if !response.headers().contains_key(SERVER_HEADER) {
             return Err(ClientError::NotRouterd(self.socket.clone()));
         }
-        if response.status().is_success() { Ok(response) } else { Err(self.refusal(response).await) }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refusal(response).await)
+        }
     }
 
     async fn connect(&self) -> Result<UnixStream, ClientError> {
@@ -286,10 +289,7 @@ impl Client {
     }
 
     fn broken(&self, error: &dyn std::error::Error) -> ClientError {
-        ClientError::Broken {
-            path: self.socket.clone(),
-            why: super::error::with_sources(error),
-        }
+        ClientError::Broken { path: self.socket.clone(), why: super::error::with_sources(error) }
     }
 
     fn not_http(&self, error: &hyper::Error) -> ClientError {

@@ -191,7 +191,9 @@ pub(super) async fn emit(store: &Store, batch: Batch, bytes: usize) -> Vec<Answe
         .iter()
         .map(|event| event.as_ref().ok().and_then(|e| e.id.clone()).unwrap_or_default())
         .collect();
+    fail::fail_point!("control::before_accept");
     let written = store.write_sized(bytes, move |txn| run(txn, &batch)).await;
+    fail::fail_point!("control::before_answer");
     match written.map_err(ApiError::from) {
         Ok(committed) => {
             let mut answers = committed.value;
@@ -298,7 +300,8 @@ fn fill(request: &EmitRequest, group: &EventGroupSpec, now: Time) -> Result<Even
 }
 
 fn lifetime(ttl: &str) -> Result<Duration, ApiError> {
-    let ttl: GoDuration = ttl.parse().map_err(|error| ApiError::invalid(format!("ttl: {error}")))?;
+    let ttl: GoDuration =
+        ttl.parse().map_err(|error| ApiError::invalid(format!("ttl: {error}")))?;
     if ttl.is_zero() {
         return Err(ApiError::invalid("ttl: is 0s; the event would have expired already")
             .hint("leave it out to let the group's retention.maxAge decide"));
@@ -308,7 +311,8 @@ fn lifetime(ttl: &str) -> Result<Duration, ApiError> {
 
 /// A time of the envelope; the year 1 and the empty text mean absent, as from a peer.
 fn time(field: &str, text: Option<&str>) -> Result<Option<Time>, ApiError> {
-    let Some(text) = text.filter(|text| !text.is_empty() && !text.starts_with("0001-01-01T00:00:00"))
+    let Some(text) =
+        text.filter(|text| !text.is_empty() && !text.starts_with("0001-01-01T00:00:00"))
     else {
         return Ok(None);
     };
@@ -430,7 +434,9 @@ fn counted(
     let mut retract_types = Vec::new();
     for row in txn.scan::<Accepted>(&Scan::prefix(&"EventSubscription".to_owned())) {
         match spec_of::<EventSubscriptionSpec>(&row?) {
-            Some(spec) if spec.group_ref == group => retract_types.extend(spec.r#match.retract_types),
+            Some(spec) if spec.group_ref == group => {
+                retract_types.extend(spec.r#match.retract_types);
+            }
             _ => {}
         }
     }

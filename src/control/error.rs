@@ -104,8 +104,9 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::DiskFull { .. } => Self::new(Reason::StoreFull, message)
                 .hint("make room on the file system of the state directory, then send it again"),
-            _ => Self::new(Reason::StoreFailed, message)
-                .hint("see routerctl status and the daemon's log; sending the same id again is safe"),
+            _ => Self::new(Reason::StoreFailed, message).hint(
+                "see routerctl status and the daemon's log; sending the same id again is safe",
+            ),
         }
     }
 }

@@ -1,36 +1,25 @@
-//! Kinds by the names people type: `eventgroup`, `EventGroups`, `plugins`.
+//! Kinds by the names people type: `eventgroup`, `EventGroups`, `eg`, and those of opaque Kinds.
 
-use crate::api::kinds::{config, federation, hybrid, net, plugin};
+use crate::api::kinds::registry::{KINDS, by_name};
 use crate::api::object::ObjectKey;
 
-/// The Kinds this program knows, with their apiVersions.
-pub(super) const KNOWN: &[(&str, &str)] = &[
-    ("Router", "routerd.net/v1alpha1"),
-    ("EventGroup", federation::API_VERSION),
-    ("EventPeer", federation::API_VERSION),
-    ("EventSubscription", federation::API_VERSION),
-    ("Plugin", plugin::API_VERSION),
-    ("DynamicConfigSource", plugin::API_VERSION),
-    ("DynamicOverridePolicy", config::API_VERSION),
-    ("DynamicConfigPart", config::API_VERSION),
-    ("ConfigOutput", config::API_VERSION),
-    ("HybridRoute", hybrid::API_VERSION),
-    ("OverlayPeer", hybrid::API_VERSION),
-    ("AddressMobilityDomain", hybrid::API_VERSION),
-    ("CloudProviderProfile", hybrid::API_VERSION),
-    ("RemoteAddressClaim", hybrid::API_VERSION),
-    ("WireGuardInterface", net::API_VERSION),
-    ("WireGuardPeer", net::API_VERSION),
-];
+/// The names of the Kinds this program knows.
+pub(super) fn known<'a>() -> impl Iterator<Item = &'a str> {
+    KINDS.iter().map(|info| info.kind)
+}
 
 /// The key of an object of a known Kind.
 pub(super) fn key(kind: &str, name: &str) -> ObjectKey {
-    let version = KNOWN.iter().find(|(known, _)| *known == kind).map_or("", |(_, version)| version);
+    let version = KINDS.iter().find(|info| info.kind == kind).map_or("", |info| info.api_version);
     ObjectKey::new(version, kind, name)
 }
 
-/// Whether `typed` means `kind`: whatever the case, in the singular or the plural.
+/// Whether `typed` means `kind`: a known Kind by any of its names, every other whatever the case, in
+/// the singular or the plural.
 pub(super) fn means(typed: &str, kind: &str) -> bool {
+    if let Some(info) = by_name(typed) {
+        return info.kind == kind;
+    }
     let typed = typed.to_ascii_lowercase();
     let kind = kind.to_ascii_lowercase();
     let plural = match kind.strip_suffix('y') {
@@ -38,7 +27,7 @@ pub(super) fn means(typed: &str, kind: &str) -> bool {
         _ if kind.ends_with(['s', 'x']) || kind.ends_with("ch") => format!("{kind}es"),
         _ => format!("{kind}s"),
     };
-    typed == kind || typed == plural || typed == format!("{kind}s")
+    typed == kind || typed == plural
 }
 
 #[cfg(test)]
@@ -51,9 +40,9 @@ mod tests {
             ("EventGroup", "EventGroup"),
             ("eventgroups", "EventGroup"),
             ("dynamicoverridepolicies", "DynamicOverridePolicy"),
-            ("DynamicOverridePolicys", "DynamicOverridePolicy"),
-            ("plugins", "Plugin"),
+            ("plugins.plugin.routerd.net", "Plugin"),
             ("ipaddresses", "IPAddress"),
+            ("widgets", "Widget"),
         ] {
             assert!(means(typed, kind), "{typed} {kind}");
         }

@@ -23,13 +23,11 @@ pub mod server;
 mod status;
 pub mod views;
 
-pub use backend::{Converged, GroupFigures, Live, Pending};
-pub use config_report::{
-    ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView,
+pub use backend::{
+    Converged, EffectiveRevision, Figures, GroupFigures, Live, Pending, WorkFigures,
 };
-pub use effective::{
-    Effective, LeftOut, Masked, MaskedBy, Report, StartupProblem,
-};
+pub use config_report::{ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView};
+pub use effective::{Effective, LeftOut, Masked, MaskedBy, Report, StartupProblem};
 pub use emit::{Answer, EmitRequest, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};
 pub use error::{ApiError, Reason};
 pub use events::{EventFilter, MAX_EVENTS_LISTED};

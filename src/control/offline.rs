@@ -30,7 +30,6 @@ impl Offline {
     pub(super) fn groups(&self) -> Arc<BTreeMap<String, EventGroupSpec>> {
         Arc::clone(&self.groups)
     }
-
 }
 
 /// The effective config of the stored manifests and parts.

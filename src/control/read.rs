@@ -1,12 +1,12 @@
 //! Reads the store for the views: objects, parts, figures. Never writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::backend::GroupFigures;
+use super::backend::{GroupFigures, WorkFigures};
 use super::error::{ApiError, Reason};
 use super::kinds;
 use super::views::{self, ObjectView, PartView, RunView};
@@ -31,23 +31,6 @@ const AFTER_ANY: &str = "\u{10ffff}";
 pub(super) struct Reader {
     store: Store,
     clock: Arc<dyn Clock>,
-}
-
-/// What the work rows and parts of one subscription add up to.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Figures {
-    pub parts: u64,
-    pub retiring: u64,
-    pub failing: u64,
-    pub dead: u64,
-}
-
-/// The same of all of them.
-#[derive(Debug, Default)]
-pub(super) struct WorkFigures {
-    pub subscriptions: BTreeMap<String, Figures>,
-    pub parts: u64,
-    pub retiring: u64,
 }
 
 impl Reader {
@@ -103,8 +86,7 @@ impl Reader {
         name: Option<&str>,
         stored: &BTreeSet<String>,
     ) -> Result<(), ApiError> {
-        let known = || kinds::KNOWN.iter().map(|(kind, _)| *kind);
-        let all = || known().chain(stored.iter().map(String::as_str));
+        let all = || kinds::known().chain(stored.iter().map(String::as_str));
         let kind = all().find(|kind| kinds::means(typed, kind));
         match (kind, name) {
             (None, _) if typed.eq_ignore_ascii_case("all") => Ok(()),
@@ -220,20 +202,10 @@ impl Reader {
         let mut figures = WorkFigures::default();
         let now = self.now();
         for part in self.store.scan::<Part>(&Scan::all()) {
-            let part = part?;
-            let own = figures.subscriptions.entry(part.subscription.clone()).or_default();
-            own.parts += u64::from(part.is_served(now));
-            own.retiring += u64::from(part.retiring.is_some());
-            figures.parts += 1;
-            figures.retiring += u64::from(part.retiring.is_some());
+            figures.count_part(&part?, now);
         }
         for work in self.store.scan::<Work>(&Scan::all()) {
-            let Work { subscription, failing, .. } = work?;
-            if let Some(failing) = failing {
-                let own = figures.subscriptions.entry(subscription).or_default();
-                own.failing += u64::from(!failing.dead);
-                own.dead += u64::from(failing.dead);
-            }
+            figures.count_work(&work?);
         }
         Ok(figures)
     }

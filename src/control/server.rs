@@ -74,8 +74,7 @@ impl Server {
     pub async fn serve(self, control: Control, shutdown: CancellationToken) {
         let head = self.limits.head;
         let router = routes::router(control, self.limits.body);
-        let served =
-            Connections { router, keep_alive: true, head, shutdown: shutdown.clone() };
+        let served = Connections { router, keep_alive: true, head, shutdown: shutdown.clone() };
         let busy = Connections {
             router: routes::busy(),
             keep_alive: false,

@@ -74,6 +74,10 @@ struct Queue {
     gathering: VecDeque<FactId>,
     gathered_at: Option<Instant>,
     ready: VecDeque<FactId>,
+    /// The ready ones that have failed. They take turns with the others: however many there are,
+    /// what never failed waits for one of them at most.
+    failing: VecDeque<FactId>,
+    failing_is_next: bool,
     busy: HashSet<Arc<str>>,
 }
 
@@ -259,7 +263,7 @@ impl Queue {
             None => {
                 self.items.insert(fact, Waiting { item, stage });
                 match stage {
-                    Stage::Ready => return self.ready.push_back(fact),
+                    Stage::Ready => return self.enter_line(fact),
                     Stage::Gathering => {
                         self.gathered_at.get_or_insert(now + GATHER);
                         return self.gathering.push_back(fact);
@@ -289,11 +293,17 @@ impl Queue {
         None
     }
 
+    /// Puts a ready item at the end of its line.
+    fn enter_line(&mut self, fact: FactId) {
+        let failing = self.items.get(&fact).is_some_and(|waiting| waiting.item.cohort.is_some());
+        if failing { &mut self.failing } else { &mut self.ready }.push_back(fact);
+    }
+
     fn make_ready(&mut self, facts: VecDeque<FactId>) {
         for fact in facts {
             if let Some(waiting) = self.items.get_mut(&fact) {
                 waiting.stage = Stage::Ready;
-                self.ready.push_back(fact);
+                self.enter_line(fact);
             }
         }
     }
@@ -316,15 +326,28 @@ impl Queue {
     }
 
     fn is_ready(&self) -> bool {
-        let mut items = self.ready.iter().filter_map(|fact| self.items.get(fact));
+        let ready = self.ready.iter().chain(&self.failing);
+        let mut items = ready.filter_map(|fact| self.items.get(fact));
         items.any(|waiting| !self.busy.contains(&waiting.item.subject))
     }
 
-    /// Takes the oldest ready item and what may run with it.
+    /// Takes the oldest ready item and what may run with it; from the two lines by turns.
     fn take(&mut self, max: usize) -> Vec<Item> {
+        for failing in [self.failing_is_next, !self.failing_is_next] {
+            let taken = self.take_from(failing, max);
+            if !taken.is_empty() {
+                self.failing_is_next = !failing;
+                return taken;
+            }
+        }
+        Vec::new()
+    }
+
+    fn take_from(&mut self, failing: bool, max: usize) -> Vec<Item> {
+        let line = if failing { &mut self.failing } else { &mut self.ready };
         let mut taken: Vec<Item> = Vec::new();
         let mut left = VecDeque::new();
-        while let Some(fact) = self.ready.pop_front() {
+        while let Some(fact) = line.pop_front() {
             if taken.len() == max.max(1) {
                 left.push_back(fact);
                 break;
@@ -339,7 +362,7 @@ impl Queue {
         }
         // What was passed over keeps its place before what was not looked at.
         while let Some(fact) = left.pop_back() {
-            self.ready.push_front(fact);
+            line.push_front(fact);
         }
         self.busy.extend(taken.iter().map(|item| Arc::clone(&item.subject)));
         taken

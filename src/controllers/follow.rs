@@ -31,6 +31,10 @@ pub struct Triggers {
     pub history: TriggerSender<Arc<str>>,
     /// Conditions of objects.
     pub conditions: TriggerSender<ObjectKey>,
+    /// The effective config's revision.
+    pub published: TriggerSender<()>,
+    /// ConfigOutputs.
+    pub outputs: TriggerSender<ObjectKey>,
 }
 
 /// Puts changes into the world.
@@ -56,15 +60,21 @@ impl Follower {
 
     fn take_in(&self, changes: Vec<RowChange>) {
         let mut concerned = Concerned::default();
+        let mut shown = false;
         let now = self.shared.clock.now();
         {
             let mut effective = self.shared.effective();
             let mut world = self.shared.world_mut();
-            keep_time(&mut effective, now);
+            shown |= keep_time(&mut effective, now);
             for change in changes {
-                show(&mut effective, &change);
+                shown |= show(&mut effective, &change);
                 concerned.take_in(&mut world, change);
             }
+            // Nobody asks for outcomes one by one yet; kept, they would grow with every change.
+            drop(effective.take_touched());
+        }
+        if shown {
+            self.triggers.published.related(());
         }
         self.trigger(concerned);
     }
@@ -74,39 +84,44 @@ impl Follower {
         let slots = concerned.slots.into_iter().map(|plugin| PluginSlot { plugin, slot: 0 });
         self.triggers.slots.extend(slots, Trigger::Spec);
         self.triggers.history.extend(concerned.groups, Trigger::Related);
+        let outputs = concerned.objects.iter().filter(|key| key.kind == "ConfigOutput").cloned();
+        self.triggers.outputs.extend(outputs, Trigger::Spec);
         self.triggers.conditions.extend(concerned.objects, Trigger::Related);
     }
 }
 
-/// Tells the effective config the time. Readers tell it too, so only what is more than a reader
-/// ahead of us is a clock that was set back.
-pub(super) fn keep_time(effective: &mut render::Index, now: Time) {
+/// Tells the effective config the time; returns whether the bytes changed. Readers tell it too, so
+/// only what is more than a reader ahead of us is a clock that was set back.
+pub(super) fn keep_time(effective: &mut render::Index, now: Time) -> bool {
     if effective.now().duration_since(now) > CLOCK_SET_BACK {
-        effective.set_back(now);
+        effective.set_back(now)
     } else {
-        effective.expire(now);
+        effective.expire(now)
     }
 }
 
-/// Puts one change into the effective config.
-fn show(effective: &mut render::Index, change: &RowChange) {
-    match change {
+/// Puts one change into the effective config. Returns whether the bytes, or when they change by
+/// themselves, may be others now.
+fn show(effective: &mut render::Index, change: &RowChange) -> bool {
+    let next = effective.next_expiry();
+    let changed = match change {
         RowChange::Object(_, Some(accepted)) => {
-            effective.apply(render::Change::PutAccepted(Arc::clone(accepted)));
+            effective.apply(render::Change::PutAccepted(Arc::clone(accepted)))
         }
         RowChange::Object(key, None) => {
-            effective.apply(render::Change::DeleteAccepted(key.clone()));
+            effective.apply(render::Change::DeleteAccepted(key.clone()))
         }
         RowChange::Part(_, Some(part)) => {
-            effective.apply(render::Change::PutPart(Arc::clone(part)));
+            effective.apply(render::Change::PutPart(Arc::clone(part)))
         }
         RowChange::Part(key, None) => {
             let subscription = key.subscription.to_string();
-            let key = render::PartKey { subscription, fact: key.fact };
-            effective.apply(render::Change::DeletePart(key));
+            effective
+                .apply(render::Change::DeletePart(render::PartKey { subscription, fact: key.fact }))
         }
-        RowChange::Fact(..) | RowChange::Work(..) | RowChange::Event { .. } => {}
-    }
+        RowChange::Fact(..) | RowChange::Work(..) | RowChange::Event { .. } => false,
+    };
+    changed || effective.next_expiry() != next
 }
 
 impl Concerned {
@@ -128,17 +143,17 @@ impl Concerned {
                     world.set_fact(id, &group, Some(Arc::clone(&fact)));
                     self.plans.extend(world.concerned(&fact));
                     self.groups.insert(group.into());
-                    world.let_go(&id);
+                    self.groups.extend(world.let_go(&id));
                 }
             }
             RowChange::Part(key, part) => {
                 world.set_part(&key, part);
-                world.let_go(&key.fact);
+                self.groups.extend(world.let_go(&key.fact));
                 self.plans.insert(key);
             }
             RowChange::Work(key, work) => {
                 world.set_work(&key, work);
-                world.let_go(&key.fact);
+                self.groups.extend(world.let_go(&key.fact));
                 self.plans.insert(key);
             }
             RowChange::Event { group, seq, kept } => {
@@ -155,12 +170,12 @@ impl Concerned {
         accepted: Option<Arc<crate::api::accepted::Accepted>>,
     ) {
         use crate::api::kinds::{federation, plugin};
-        let mut touched = self.subscriptions_of(world, &key);
+        let mut touched = Self::subscriptions_of(world, &key);
         let effect = |world: &World| world.objects.plugin(&key.name).map(|p| p.effect.clone());
         let effect_before = effect(world);
         let was_there = world.objects.get(&key).is_some();
         world.set_object(&key, accepted);
-        touched.append(&mut self.subscriptions_of(world, &key));
+        touched.append(&mut Self::subscriptions_of(world, &key));
         match (key.api_version.as_str(), key.kind.as_str()) {
             (plugin::API_VERSION, "Plugin") => {
                 self.slots.insert(key.name.as_str().into());
@@ -184,7 +199,7 @@ impl Concerned {
     }
 
     /// The subscriptions that a change of this object concerns.
-    fn subscriptions_of(&self, world: &World, key: &ObjectKey) -> BTreeSet<Arc<str>> {
+    fn subscriptions_of(world: &World, key: &ObjectKey) -> BTreeSet<Arc<str>> {
         use crate::api::kinds::{federation, plugin};
         match (key.api_version.as_str(), key.kind.as_str()) {
             (federation::API_VERSION, "EventSubscription") => {

@@ -10,17 +10,23 @@
 //! 4. [`runner`] reconciles one slot of a plugin: intent, [`request`], process, [`verdict`],
 //!    [`outcome`]. What it wrote comes back through step 1. [`operate`] is what an operator may
 //!    change of it by hand.
-//! 5. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
+//! 5. [`publish`] gives the effective config its revision, [`output`] writes it into files and runs
+//!    hooks.
+//! 6. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
 //!    is true of it; [`steps`] has all of it looked at again when the clock leaps.
 
 pub mod dispatch;
+#[cfg(test)]
+mod fixture;
 pub mod follow;
 pub mod history;
 pub mod matcher;
 pub mod operate;
 pub mod outcome;
+pub mod output;
 pub mod plan;
 pub mod planner;
+pub mod publish;
 pub mod request;
 pub mod runner;
 pub mod status;

@@ -74,8 +74,8 @@ pub struct Plan {
     pub ended: Option<Time>,
     /// When to ask again if nothing happens.
     pub wake: Option<Time>,
-    /// A failed run waits for this moment: there is work at hand until then.
-    pub backing_off: Option<Time>,
+    /// A run failed and is tried again then: there is work at hand meanwhile.
+    pub retry_at: Option<Time>,
     /// Whether the last run under the present key was given up.
     pub dead: bool,
 }
@@ -113,7 +113,7 @@ impl Plan {
             wanted: None,
             ended: None,
             wake: None,
-            backing_off: None,
+            retry_at: None,
             dead: false,
         }
     }
@@ -173,7 +173,8 @@ fn retire(inputs: &Inputs<'_>, reason: RetireReason, since: Time) -> Plan {
         Some(_) => (part.expires_at, true),
         None => (add(since, part.grace), false),
     };
-    if expires_at <= inputs.now {
+    // What was over already stays over: a grace is for what was still served.
+    if expires_at <= inputs.now || !part.is_served(inputs.now) {
         plan.part = PartStep::Delete;
         return plan;
     }
@@ -197,7 +198,7 @@ fn keep(
     let mut plan = Plan { wanted: Some(observed.end), ..Plan::nothing() };
     let mut wakes = vec![observed.end];
     // The part as it should be written, without a run.
-    let part = inputs.part.map(|part| tended(part, fact, observed.end, grace));
+    let part = inputs.part.map(|part| tended(part, fact, observed.end, grace, now));
     let part = part.filter(|part| part.is_served(now));
     match (&part, inputs.part) {
         (Some(new), Some(old)) if new != old => plan.part = PartStep::Put(Box::new(new.clone())),
@@ -231,8 +232,8 @@ fn keep(
         }
         // A pause that began later than now was measured by a clock that was set back since.
         if !failing.dead && failing.not_before > now && failing.last_at <= now {
-            plan.backing_off = Some(failing.not_before).filter(|_| !subscription.spec.suspend);
             wakes.push(failing.not_before);
+            plan.retry_at = (!subscription.spec.suspend).then_some(failing.not_before);
             return plan.waking(&wakes, now);
         }
     }
@@ -260,11 +261,18 @@ impl Plan {
 }
 
 /// The part with what follows from its fact brought up to date.
-fn tended(part: &Part, fact: &Fact, end: Time, grace: Duration) -> Part {
+fn tended(part: &Part, fact: &Fact, end: Time, grace: Duration, now: Time) -> Part {
     let mut new = part.clone();
     new.retiring = None;
     new.grace = grace;
-    new.expires_at = expires_at(part.result_expires_at, end, grace);
+    new.expires_at = if part.result_expires_at <= now {
+        // Served beyond its result, so its fact revived in the grace: until a run renews it, it
+        // keeps the end that it got when it retired. To take it away now would be the flapping
+        // that the grace is there against.
+        part.expires_at
+    } else {
+        expires_at(part.result_expires_at, end, grace)
+    };
     new.since = fact.since();
     if part.event_id == fact.event.id {
         new.event_observed_at = fact.observed_at;

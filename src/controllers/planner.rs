@@ -198,7 +198,7 @@ fn wait(plan: &Plan, now: Time) -> Action {
     let Some(wake) = plan.wake else { return Action::AwaitChange };
     // Timers round up. Should node time lag behind them, the next look waits for the rest.
     let wait = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
-    match plan.backing_off {
+    match plan.retry_at {
         Some(_) => Action::HoldFor(wait),
         None => Action::RequeueAfter(wait),
     }
@@ -212,6 +212,7 @@ impl Reconciler for Planner {
         let looked = self.look(key);
         let plan = &looked.plan;
         if plan.part != PartStep::Keep || plan.forget_work {
+            fail::fail_point!("planner::before_write");
             self.write(key, &looked).await?;
         }
         self.dispatch(key, &looked);

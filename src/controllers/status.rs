@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::output::applied;
 use super::world::World;
 use crate::api::Time;
 use crate::api::accepted::Accepted;
@@ -16,8 +17,11 @@ use crate::api::kinds::registry;
 use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
 use crate::runtime::{Action, Failure, Reconciler};
-use crate::store::tables::StatusRow;
+use crate::store::tables::{OutputRow, StatusRow};
 use crate::store::{StoreError, WriteError};
+
+/// Whether a plugin could be run.
+const PLUGIN_READY: &str = "PluginReady";
 
 /// Writes conditions.
 pub struct Conditions {
@@ -45,6 +49,11 @@ impl Conditions {
             conditions.extend(resolved(&world, &spec, accepted, now));
             conditions.extend(self.plugin(&spec, &key.name, now));
             conditions.extend(suspended(&spec, now));
+            if matches!(spec, Spec::ConfigOutput(_)) {
+                let row = self.shared.store.get::<OutputRow>(&key.name).ok().flatten();
+                let row = row.filter(|row| row.uid == accepted.uid);
+                conditions.push(applied(row.as_ref(), now));
+            }
         }
         let generation = accepted.generation;
         Some(conditions.into_iter().map(|c| c.at_generation(generation)).collect())
@@ -56,7 +65,7 @@ impl Conditions {
         }
         let readiness = self.shared.readiness(name)?;
         let message = readiness.message;
-        Some(Condition::new("PluginReady", readiness.ready, readiness.reason, message, now))
+        Some(Condition::new(PLUGIN_READY, readiness.ready, readiness.reason, message, now))
     }
 }
 
@@ -107,7 +116,16 @@ impl Reconciler for Conditions {
             let Some(observed) = observed else { return txn.delete::<StatusRow>(&key) };
             let mut conditions = old.map_or_else(Vec::new, |row| row.conditions);
             // What is no longer observed is no longer true; what is keeps its time of transition.
-            conditions.retain(|old| observed.iter().any(|new| new.r#type == old.r#type));
+            // Whether a plugin can be run is known again at its next run; until then what its last
+            // run showed stands, if it was this version of it.
+            let stands = |old: &Condition| {
+                old.r#type == PLUGIN_READY
+                    && observed
+                        .first()
+                        .is_some_and(|new| new.observed_generation == old.observed_generation)
+            };
+            conditions
+                .retain(|old| observed.iter().any(|new| new.r#type == old.r#type) || stands(old));
             for condition in observed {
                 set_condition(&mut conditions, condition);
             }

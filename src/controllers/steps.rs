@@ -44,4 +44,5 @@ fn look_again(shared: &Shared, triggers: &Triggers) {
     };
     triggers.plans.extend(pairs, Trigger::Related);
     triggers.history.extend(groups, Trigger::Related);
+    triggers.published.related(());
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use self::facts::{Fact, Facts};
 pub use self::history::History;
-pub use self::objects::{Group, Objects, Plugin, Subscription};
+pub use self::objects::{Group, Objects, Output, Plugin, Subscription};
 use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::fact::FactId;
@@ -21,12 +21,19 @@ use crate::api::part::Part;
 use crate::api::run::Work;
 
 /// One subscription's view of one fact: the unit of planning.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubFact {
     /// The EventSubscription's name.
     pub subscription: Arc<str>,
     /// The fact.
     pub fact: FactId,
+}
+
+impl std::fmt::Debug for SubFact {
+    /// The name of the part that it makes or would make: what `status` and logs call it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.subscription, self.fact.short())
+    }
 }
 
 /// What is remembered of one subscription's dealings with one fact.
@@ -72,6 +79,26 @@ impl World {
     /// The subscriptions that have dealt with a fact.
     pub fn dealt_with(&self, fact: &FactId) -> impl Iterator<Item = &Arc<str>> {
         self.by_fact.get(fact).into_iter().flatten()
+    }
+
+    /// Everything that is remembered of all subscriptions and facts, in no order.
+    pub fn dealings(&self) -> impl Iterator<Item = &Dealing> {
+        self.dealings.values().flat_map(HashMap::values)
+    }
+
+    /// How many live facts a subscription matches.
+    pub fn matched(&self, name: &str, now: Time) -> usize {
+        let Some(matches) = self.objects.matcher.get(name) else { return 0 };
+        let max_age = self.objects.max_age(&matches.group);
+        let live = |id: &FactId| {
+            let fact = self.facts.get(id);
+            fact.is_some_and(|fact| fact.end(max_age) > now && matches.matches(&fact.event))
+        };
+        let types: BTreeSet<&String> = matches.spec.types.iter().collect();
+        types
+            .into_iter()
+            .map(|of| self.facts.of_type(&matches.group, of).filter(live).count())
+            .sum()
     }
 
     /// All parts, in no order.
@@ -209,17 +236,31 @@ impl World {
     }
 
     /// Lets go of a fact whose end is on record, that nobody deals with and that retracts nothing.
-    /// Its row stays until its event is pruned.
-    pub fn let_go(&mut self, id: &FactId) {
-        let Some(fact) = self.facts.get(id) else { return };
-        let (group, seq) = (fact.event.group.clone(), fact.seq);
-        let max_age = self.objects.max_age(&group);
-        let retracts = self.objects.matcher.retracting(&group, &fact.event.r#type).next().is_some();
-        if retracts || !fact.is_ended(max_age) || self.dealt_with(id).next().is_some() {
-            return;
+    /// Its row stays until its event is pruned; the history looks at it again, and at what
+    /// retracted it: that may have held back nothing else. Returns the group whose history it is.
+    pub fn let_go(&mut self, id: &FactId) -> Option<Arc<str>> {
+        let fact = self.facts.get(id).cloned()?;
+        let group = fact.event.group.as_str();
+        let max_age = self.objects.max_age(group);
+        if !fact.is_ended(max_age) || self.dealt_with(id).next().is_some() {
+            return None;
         }
-        self.facts.remove(id, max_age);
-        self.history.superseded(&group, seq);
+        let siblings = self.facts.siblings(&fact).filter(|sibling| self.retracts(sibling));
+        let retractions: Vec<u64> = siblings.map(|sibling| sibling.seq).collect();
+        for seq in retractions.into_iter().chain([fact.seq]) {
+            self.history.superseded(group, seq);
+        }
+        // A retraction stays known as long as it is stored: it meets what is heard of later.
+        if !self.retracts(&fact) {
+            self.facts.remove(id, max_age);
+        }
+        Some(group.into())
+    }
+
+    /// Whether some subscription lets events of this type end facts.
+    fn retracts(&self, fact: &Fact) -> bool {
+        let event = &fact.event;
+        self.objects.matcher.retracting(&event.group, &event.r#type).next().is_some()
     }
 
     /// Every (subscription, fact) there is anything to say about.

@@ -8,7 +8,10 @@ use futures::future::BoxFuture;
 
 use super::node::Node;
 use crate::api::Time;
-use crate::control::{self, Converged, Effective, GroupFigures, Live, Pending};
+use crate::control::{
+    self, Converged, Effective, EffectiveRevision, GroupFigures, Live, Pending, WorkFigures,
+};
+use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
 use crate::sources::config_dir::ConfigHandle;
 
@@ -20,8 +23,9 @@ pub struct Running {
     node: Node,
     config: ConfigHandle,
     started_at: Time,
-    /// The last view of the effective config, by its digest: made once however often it is read.
-    view: Mutex<Option<Arc<Effective>>>,
+    /// The last view of the effective config, by the changes it knows of: made once however often
+    /// it is read.
+    view: Mutex<Option<(u64, Arc<Effective>)>>,
 }
 
 impl Running {
@@ -40,26 +44,34 @@ impl Live for Running {
     fn config(&self) -> control::ConfigReport {
         let report = Arc::clone(&self.config.reports().borrow());
         // Both sides are the same JSON by contract; a test holds them to it.
-        serde_json::to_value(&*report)
-            .and_then(serde_json::from_value)
-            .unwrap_or_else(|error| control::ConfigReport {
+        serde_json::to_value(&*report).and_then(serde_json::from_value).unwrap_or_else(|error| {
+            control::ConfigReport {
                 store_error: Some(format!("the report cannot be shown: {error}")),
                 ..control::ConfigReport::default()
-            })
+            }
+        })
     }
 
     fn effective(&self) -> Arc<Effective> {
         let mut index = self.node.shared.effective();
         index.expire(self.node.shared.clock.now());
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*view {
-            Some(view) if view.revision == Some(index.revision()) => Arc::clone(view),
-            _ => Arc::clone(view.insert(Arc::new(Effective {
-                revision: Some(index.revision()),
-                digest: index.digest().to_owned(),
-                config: index.view(),
-            }))),
+        let published = self.node.revisions.borrow().clone();
+        // What is not published yet will be the next revision.
+        let revision = published.revision + u64::from(published.digest != index.digest());
+        if let Some((changes, view)) = &*view
+            && *changes == index.changes()
+            && view.revision == Some(revision)
+        {
+            return Arc::clone(view);
         }
+        let made = Arc::new(Effective {
+            revision: Some(revision),
+            digest: index.digest().to_owned(),
+            config: index.view(),
+        });
+        *view = Some((index.changes(), Arc::clone(&made)));
+        made
     }
 
     fn converge(&self, _deliveries: bool) -> BoxFuture<'_, Converged> {
@@ -85,6 +97,24 @@ impl Live for Running {
         .boxed()
     }
 
+    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision> {
+        let mut revisions = self.node.revisions.clone();
+        async move {
+            let later = revisions.wait_for(|published| published.revision > after).await;
+            let later = later.ok().map(|published| shown(&published));
+            match later {
+                Some(revision) => revision,
+                // The daemon stops: whoever watches is cut off with it.
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn revision(&self) -> EffectiveRevision {
+        shown(&self.node.revisions.borrow())
+    }
+
     fn pending(&self) -> Vec<Pending> {
         let pending = self.node.pending(LISTED);
         pending
@@ -92,7 +122,7 @@ impl Live for Running {
             .map(|(controller, pending)| Pending {
                 controller: controller.to_string(),
                 key: pending.key.clone(),
-                state: state(pending.state).to_owned(),
+                state: state(&controller, pending.state).to_owned(),
                 due: None,
                 message: String::new(),
             })
@@ -111,8 +141,7 @@ impl Live for Running {
         let world = self.node.shared.world();
         let now = self.node.shared.clock.now();
         let names: Vec<String> = world.objects.groups().map(|(name, _)| name.clone()).collect();
-        let live: Vec<u64> =
-            names.iter().map(|name| world.facts.live(name, now) as u64).collect();
+        let live: Vec<u64> = names.iter().map(|name| world.facts.live(name, now) as u64).collect();
         drop(world);
         names
             .into_iter()
@@ -127,30 +156,30 @@ impl Live for Running {
     fn matched(&self) -> BTreeMap<String, u64> {
         let world = self.node.shared.world();
         let now = self.node.shared.clock.now();
-        world
-            .objects
-            .subscriptions()
-            .map(|(name, subscription)| {
-                let max_age = world.objects.max_age(&subscription.spec.group_ref);
-                let live = |key: &crate::controllers::world::SubFact| {
-                    world.facts.get(&key.fact).is_some_and(|fact| {
-                        fact.end(max_age) > now
-                            && world
-                                .objects
-                                .matcher
-                                .get(name)
-                                .is_some_and(|matches| matches.matches(&fact.event))
-                    })
-                };
-                let count = world.of_subscription(name).iter().filter(|key| live(key)).count();
-                (name.to_string(), count as u64)
-            })
-            .collect()
+        let names = world.objects.subscriptions().map(|(name, _)| name);
+        names.map(|name| (name.to_string(), world.matched(name, now) as u64)).collect()
+    }
+
+    fn work(&self) -> Option<WorkFigures> {
+        let world = self.node.shared.world();
+        let now = self.node.shared.clock.now();
+        let mut figures = WorkFigures::default();
+        for dealing in world.dealings() {
+            dealing.part.iter().for_each(|part| figures.count_part(part, now));
+            dealing.work.iter().for_each(|work| figures.count_work(work));
+        }
+        Some(figures)
     }
 }
 
-fn state(state: KeyState) -> &'static str {
+fn shown(published: &Published) -> EffectiveRevision {
+    EffectiveRevision { revision: published.revision, digest: published.digest.clone() }
+}
+
+fn state(controller: &str, state: KeyState) -> &'static str {
     match state {
+        // A plan is held while a failed run waits to be tried again, a run for its window.
+        KeyState::Held if controller == "plans" => "BackingOff",
         KeyState::Ready => "Ready",
         KeyState::Running => "Running",
         KeyState::Held => "Debouncing",

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::clock::Clock;
@@ -15,7 +16,9 @@ use crate::api::object::ObjectKey;
 use crate::controllers::Shared;
 use crate::controllers::follow::{Follower, StoreSource, Triggers};
 use crate::controllers::history::Historian;
+use crate::controllers::output::Outputs;
 use crate::controllers::planner::Planner;
+use crate::controllers::publish::{Published, Publisher};
 use crate::controllers::runner::{PluginSlot, RunError, Runner};
 use crate::controllers::status::Conditions;
 use crate::controllers::steps;
@@ -60,6 +63,8 @@ pub struct Node {
     pub historian: Arc<Historian>,
     /// The ways into the controllers.
     pub triggers: Triggers,
+    /// The revision of the effective config.
+    pub revisions: watch::Receiver<Published>,
     observers: Vec<Observer>,
     progress: Progress,
 }
@@ -88,26 +93,49 @@ impl Node {
             .timeout(RUN_TIMEOUT)
             .after(ready.clone());
         let history = Controller::<Arc<str>>::new("history", quick).after(ready.clone());
-        let conditions = Controller::<ObjectKey>::new("conditions", quick).after(ready);
+        let conditions = Controller::<ObjectKey>::new("conditions", quick).after(ready.clone());
+        let published = Controller::<()>::new("effective", quick)
+            .after(ready.clone())
+            .full_pass(FULL_PASS, || vec![()]);
+        let outputs =
+            Controller::<ObjectKey>::new("outputs", quick).timeout(RUN_TIMEOUT).after(ready);
         let triggers = Triggers {
             plans: plans.triggers(),
             slots: slots.triggers(),
             history: history.triggers(),
             conditions: conditions.triggers(),
+            published: published.triggers(),
+            outputs: outputs.triggers(),
         };
-        let observers =
-            vec![plans.observer(), slots.observer(), history.observer(), conditions.observer()];
+        let observers = vec![
+            plans.observer(),
+            slots.observer(),
+            history.observer(),
+            published.observer(),
+            outputs.observer(),
+            conditions.observer(),
+        ];
         let progress = reflector.progress();
 
         let planner = Arc::new(Planner::new(Arc::clone(&shared), triggers.slots.clone()));
         let cancel = CancellationToken::new();
         let runner = Arc::new(Runner::new(
             Arc::clone(&shared),
-            spawner,
+            Arc::clone(&spawner),
             triggers.slots.clone(),
+            triggers.plans.clone(),
             triggers.conditions.clone(),
             cancel.clone(),
         )?);
+        let publisher = Arc::new(Publisher::new(Arc::clone(&shared), triggers.outputs.clone())?);
+        let revisions = publisher.published();
+        let writer = Arc::new(Outputs::new(
+            Arc::clone(&shared),
+            spawner,
+            revisions.clone(),
+            triggers.conditions.clone(),
+            cancel.clone(),
+        ));
         let historian = Arc::new(Historian::new(Arc::clone(&shared)));
         let follower = Follower::new(Arc::clone(&shared), triggers.clone());
         let source = StoreSource::new(store);
@@ -126,10 +154,12 @@ impl Node {
         group.critical("reflector", reflector.run(source, follower, shutdown.clone()));
         group.critical("plans", plans.run(planner, shutdown.clone()));
         group.critical("runs", slots.run(runner, shutdown.clone()));
+        group.critical("effective", published.run(publisher, shutdown.clone()));
+        group.critical("outputs", outputs.run(writer, shutdown.clone()));
         group.critical("history", history.run(Arc::clone(&historian), shutdown.clone()));
         let teller = Arc::new(Conditions::new(Arc::clone(&shared)));
         group.critical("conditions", conditions.run(teller, shutdown.clone()));
-        Ok(Self { shared, historian, triggers, observers, progress })
+        Ok(Self { shared, historian, triggers, revisions, observers, progress })
     }
 
     /// Waits for the fixed point: everything up to the store's head is taken in, nothing is

@@ -18,7 +18,7 @@ use super::identity::{self, Identity, IdentityFile};
 use super::meta::{Meta, MetaError};
 use super::open_error::OpenError;
 use super::scrub::{Scrub, Slice};
-use super::sled_engine::{FreeSpace, Room, SledEngine};
+use super::sled_engine::{FreeSpace, OpenFailure, Room, SledEngine};
 use super::state_dir::{self, StateDir};
 use super::{Revision, fdatasync};
 
@@ -201,6 +201,7 @@ impl<'a> Opener<'a> {
         let contents =
             Identity { store_id: self.new_id(), high_water: 0, complete: false, damaged: None };
         IdentityFile::replace(self.state.path(), contents.clone()).map_err(self.io())?;
+        fail::fail_point!("store::after_announce");
         Ok(contents)
     }
 
@@ -229,15 +230,15 @@ impl<'a> Opener<'a> {
         for _ in 0..LOCK_RETRIES {
             match SledEngine::open(Arc::clone(&self.state), self.options.cache_bytes, self.room()) {
                 Ok(engine) => return Ok(engine),
-                Err(sled::Error::Io(error)) if is_lock_error(&error) => {
+                Err(OpenFailure::Io(error)) if is_lock_error(&error) => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
                 // These words of sled's come from damaged files as well as from the disk.
-                Err(sled::Error::Io(error)) if is_data_error(&error) => {
+                Err(OpenFailure::Io(error)) if is_data_error(&error) => {
                     return Err(Distrust::Damaged(error.to_string()));
                 }
-                Err(sled::Error::Io(error)) => return Err(self.io()(error).into()),
-                Err(error) => return Err(Distrust::Damaged(error.to_string())),
+                Err(OpenFailure::Io(error)) => return Err(self.io()(error).into()),
+                Err(OpenFailure::Damaged(why)) => return Err(Distrust::Damaged(why)),
             }
         }
         Err(OpenError::Locked { path: self.options.state.clone() }.into())
@@ -320,6 +321,7 @@ impl<'a> Opener<'a> {
             complete: true,
             damaged: None,
         };
+        fail::fail_point!("store::before_complete");
         let file = IdentityFile::replace(self.state.path(), contents).map_err(self.io())?;
         engine.set_identity(file);
         self.state.keep_owner().map_err(self.io())?;

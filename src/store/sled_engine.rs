@@ -32,6 +32,24 @@ pub(super) struct SledEngine {
     _state: Arc<StateDir>,
 }
 
+/// Why sled did not open.
+#[derive(Debug)]
+pub(super) enum OpenFailure {
+    /// The system refused, or sled says so: its words for some damage are the system's.
+    Io(std::io::Error),
+    /// What is there cannot be used.
+    Damaged(String),
+}
+
+impl From<sled::Error> for OpenFailure {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) => Self::Io(error),
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
 /// The free space that writes must leave.
 pub(super) struct Room {
     pub free: FreeSpace,
@@ -40,7 +58,7 @@ pub(super) struct Room {
 
 impl SledEngine {
     /// Opens or creates the database. Damage shows as an error, never as a panic.
-    pub(super) fn open(state: Arc<StateDir>, cache: u64, room: Room) -> Result<Self, sled::Error> {
+    pub(super) fn open(state: Arc<StateDir>, cache: u64, room: Room) -> Result<Self, OpenFailure> {
         let directory = state.database();
         let config = sled::Config::new()
             .path(&directory)
@@ -50,7 +68,9 @@ impl SledEngine {
             .mode(sled::Mode::LowSpace);
         let tree = catch_unwind(AssertUnwindSafe(|| config.open()))
             .unwrap_or_else(|panic| Err(sled::Error::ReportableBug(panic_message(&*panic))))?;
-        let watchdog = Watchdog::start(&tree)?;
+        let flushed = tree.clone();
+        // The error is the stuck thread's to report.
+        let watchdog = Watchdog::start(move || _ = flushed.flush()).map_err(OpenFailure::Io)?;
         let blobs = directory.join("blobs");
         Ok(Self { tree, watchdog, blobs, room, identity: Mutex::new(None), _state: state })
     }

@@ -110,6 +110,7 @@ impl StateDir {
         create_dir(&entry, 0o700)?;
         std::fs::write(entry.join("why"), format!("{why}\n"))?;
         for file in files {
+            fail::fail_point!("store::while_moving_aside");
             let name = file.file_name().unwrap_or_default();
             match std::fs::rename(file, entry.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -33,6 +33,8 @@ pub const WORKS: Table = Table::new(0x30, "works", 1);
 pub const PARTS: Table = Table::new(0x31, "parts", 1);
 /// Finished runs.
 pub const RUNS: Table = Table::new(0x32, "runs", 1);
+/// State of ConfigOutputs.
+pub const OUTPUTS: Table = Table::new(0x33, "outputs", 1);
 /// Single values by name.
 pub const SINGLES: Table = Table::new(0x40, "singles", 1);
 
@@ -131,6 +133,10 @@ pub struct IdentityRow {
     pub digest: [u8; 16],
     /// Where the event is, if it is still kept.
     pub seq: u64,
+    /// When it was last observed.
+    pub observed_at: Time,
+    /// Its expiry.
+    pub expires_at: Option<Time>,
     /// Until when the id is remembered at least.
     pub keep_until: Time,
 }
@@ -220,6 +226,50 @@ impl Record for RunRecord {
 
     fn key(&self) -> u64 {
         self.run
+    }
+}
+
+/// What became of a ConfigOutput.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputRow {
+    /// The ConfigOutput's name.
+    pub name: String,
+    /// Its uid; another one makes the rest void.
+    pub uid: String,
+    /// Digest of the file that the hook last succeeded for.
+    pub applied_digest: String,
+    /// The effective revision of that file.
+    pub applied_revision: u64,
+    /// When that was.
+    pub applied_at: Option<Time>,
+    /// Why the present content is not applied.
+    pub failure: Option<String>,
+    /// Failures since the last success.
+    pub attempts: u32,
+}
+
+impl OutputRow {
+    /// Nothing was applied yet.
+    pub fn new(name: &str, uid: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            applied_digest: String::new(),
+            applied_revision: 0,
+            applied_at: None,
+            failure: None,
+            attempts: 0,
+        }
+    }
+}
+
+impl Record for OutputRow {
+    const TABLE: Table = OUTPUTS;
+    type Key = String;
+
+    fn key(&self) -> String {
+        self.name.clone()
     }
 }
 

@@ -32,12 +32,12 @@ struct State {
 pub(super) struct Watched<'a>(&'a State);
 
 impl Watchdog {
-    pub(super) fn start(tree: &sled::Db) -> std::io::Result<Self> {
+    pub(super) fn start(flush: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let state = Arc::new(State::default());
-        let (seen, tree) = (Arc::downgrade(&state), tree.clone());
+        let seen = Arc::downgrade(&state);
         let thread = std::thread::Builder::new()
             .name("store-watchdog".to_owned())
-            .spawn(move || run(&seen, &tree))?;
+            .spawn(move || run(&seen, flush))?;
         Ok(Self { state, thread: Some(thread) })
     }
 
@@ -70,7 +70,7 @@ impl Drop for Watchdog {
     }
 }
 
-fn run(state: &Weak<State>, tree: &sled::Db) {
+fn run(state: &Weak<State>, flush: impl Fn()) {
     let mut last_step = 0;
     while let Some(state) = state.upgrade() {
         if state.stop.load(Ordering::SeqCst) {
@@ -78,8 +78,7 @@ fn run(state: &Weak<State>, tree: &sled::Db) {
         }
         let step = state.step.load(Ordering::SeqCst);
         if step % 2 == 1 && step == last_step {
-            // The error is the stuck thread's to report.
-            _ = tree.flush();
+            flush();
         }
         if step % 2 == 0 && step == last_step {
             // Nothing was written since the last look: sleep until something is.

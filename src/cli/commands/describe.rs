@@ -32,15 +32,18 @@ pub(super) async fn run(session: &mut Session, kind: &str, name: &str) -> Result
 fn describe_object(session: &mut Session, object: &ObjectView) -> Result<(), Failure> {
     let now = session.now();
     let source = &object.status.source;
-    fields(session, &[
-        ("Name", object.metadata.name.clone()),
-        ("Kind", object.kind.clone()),
-        ("API version", object.api_version.clone()),
-        ("UID", object.metadata.uid.clone()),
-        ("Generation", object.metadata.generation.to_string()),
-        ("Accepted", format!("{} ago", age(object.status.accepted_at, now))),
-        ("Source", format!("{}:{}:{}", source.file, source.line, source.column)),
-    ])?;
+    fields(
+        session,
+        &[
+            ("Name", object.metadata.name.clone()),
+            ("Kind", object.kind.clone()),
+            ("API version", object.api_version.clone()),
+            ("UID", object.metadata.uid.clone()),
+            ("Generation", object.metadata.generation.to_string()),
+            ("Accepted", format!("{} ago", age(object.status.accepted_at, now))),
+            ("Source", format!("{}:{}:{}", source.file, source.line, source.column)),
+        ],
+    )?;
     if let Some(spec) = &object.spec {
         session.output.write("Spec:\n")?;
         indented(session, spec)?;
@@ -62,21 +65,24 @@ pub(super) async fn part(session: &mut Session, name: &str) -> Result<(), Failur
 fn describe_part(session: &mut Session, part: &PartView) -> Result<(), Failure> {
     let now = session.now();
     let status = &part.status;
-    fields(session, &[
-        ("Name", part.metadata.name.clone()),
-        ("Source", part.spec.source.clone()),
-        ("Plugin", status.plugin.clone()),
-        ("Run key", status.run_key.clone()),
-        ("Event", format!("{} of group {}", status.event_id, status.group)),
-        ("Type", status.event_type.clone()),
-        ("Subject", status.subject.clone()),
-        ("Seen by", status.source_node.clone()),
-        ("Live since", format!("{} ({})", status.since, age(status.since, now))),
-        ("Generation", part.spec.generation.to_string()),
-        ("Observed", format!("{} ago", age(part.spec.observed_at, now))),
-        ("Ends", format!("{} ({})", part.spec.expires_at, until(part.spec.expires_at, now))),
-        ("Digest", part.spec.digest.clone()),
-    ])?;
+    fields(
+        session,
+        &[
+            ("Name", part.metadata.name.clone()),
+            ("Source", part.spec.source.clone()),
+            ("Plugin", status.plugin.clone()),
+            ("Run key", status.run_key.clone()),
+            ("Event", format!("{} of group {}", status.event_id, status.group)),
+            ("Type", status.event_type.clone()),
+            ("Subject", status.subject.clone()),
+            ("Seen by", status.source_node.clone()),
+            ("Live since", format!("{} ({})", status.since, age(status.since, now))),
+            ("Generation", part.spec.generation.to_string()),
+            ("Observed", format!("{} ago", age(part.spec.observed_at, now))),
+            ("Ends", format!("{} ({})", part.spec.expires_at, until(part.spec.expires_at, now))),
+            ("Digest", part.spec.digest.clone()),
+        ],
+    )?;
     for (title, items) in
         [("Resources", &part.spec.resources), ("Action plans (never run)", &part.spec.action_plans)]
     {

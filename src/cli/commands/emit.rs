@@ -27,7 +27,8 @@ pub(super) async fn run(session: &mut Session, args: EmitArgs) -> Result<(), Fai
 }
 
 async fn one(session: &mut Session, args: EmitArgs) -> Result<(), Failure> {
-    let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json, Format::Name])?;
+    let format =
+        session.output.format(&[Format::Table, Format::Yaml, Format::Json, Format::Name])?;
     let request = request(session, args)?;
     let id = request.id.clone().unwrap_or_default();
     let (paths, now) = (session.paths.clone(), session.now());

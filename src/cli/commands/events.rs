@@ -46,15 +46,16 @@ fn show(session: &mut Session, format: Format, events: &[EventView]) -> Result<(
         Format::Json => return session.output.json(&events),
         Format::Yaml => return session.output.yaml(&events),
         Format::Name => {
-            return events.iter().try_for_each(|view| {
-                session.output.line(&format!("Event/{}", view.event.id))
-            });
+            return events
+                .iter()
+                .try_for_each(|view| session.output.line(&format!("Event/{}", view.event.id)));
         }
         Format::Table => {}
     }
     let now = session.now();
-    let mut table =
-        Table::new(&["OBSERVED", "GROUP", "TYPE", "SUBJECT", "NODE", "STATE", "ENDS", "FROM", "ID"]);
+    let mut table = Table::new(&[
+        "OBSERVED", "GROUP", "TYPE", "SUBJECT", "NODE", "STATE", "ENDS", "FROM", "ID",
+    ]);
     for view in events {
         let event = &view.event;
         let state = match (view.live, view.current) {

@@ -74,8 +74,7 @@ pub(super) async fn parts(session: &mut Session, name: Option<&str>) -> Result<(
         return documents(session, format, &parts, name);
     }
     let now = session.now();
-    let mut table =
-        Table::new(&["NAME", "AGE", "STATUS", "REASON", "RESOURCES", "ENDS", "CAUSE"]);
+    let mut table = Table::new(&["NAME", "AGE", "STATUS", "REASON", "RESOURCES", "ENDS", "CAUSE"]);
     for part in &parts {
         let (mut status, reason) = summary(&part.status.conditions);
         if !part.status.served {

@@ -5,7 +5,7 @@ use crate::api::Time;
 use crate::cli::args::Format;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, age};
-use crate::control::views::StatusView;
+use crate::control::views::{StatusView, counted};
 
 pub(super) async fn run(session: &mut Session) -> Result<(), Failure> {
     let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json])?;
@@ -63,22 +63,28 @@ fn head(status: &StatusView) -> Vec<(&'static str, String)> {
     ];
     if let Some(config) = &status.config {
         let roots: Vec<&str> = config.roots.iter().map(|root| root.path.as_str()).collect();
-        lines.push(("Config:", format!(
-            "{} objects from {} files, {} problems, {}; {}",
-            config.accepted,
-            config.files.read,
-            config.problems.len(),
-            config.watching.mode,
-            roots.join(", "),
-        )));
+        lines.push((
+            "Config:",
+            format!(
+                "{} from {}, {}, {}; {}",
+                counted(config.accepted, "object"),
+                counted(config.files.read, "file"),
+                counted(config.problems.len() as u64 + config.problems_omitted, "problem"),
+                config.watching.mode,
+                roots.join(", "),
+            ),
+        ));
     } else {
-        lines.push(("Config:", format!("{} objects accepted", status.objects)));
+        lines.push(("Config:", format!("{} accepted", counted(status.objects, "object"))));
     }
     let parts = status.parts;
-    lines.push(("Parts:", format!(
-        "{} stored, {} effective, {} retiring",
-        parts.total, parts.effective, parts.retiring
-    )));
+    lines.push((
+        "Parts:",
+        format!(
+            "{} stored, {} effective, {} retiring",
+            parts.total, parts.effective, parts.retiring
+        ),
+    ));
     let revision = status.effective.revision.map(|r| format!("revision {r}, ")).unwrap_or_default();
     lines.push(("Effective:", format!("{revision}digest {}", status.effective.digest)));
     if status.running {
@@ -88,12 +94,7 @@ fn head(status: &StatusView) -> Vec<(&'static str, String)> {
 }
 
 fn tables(status: &StatusView) -> [Option<Table>; 4] {
-    [
-        groups(status),
-        subscriptions(status),
-        plugins(status),
-        pending(status, status.now),
-    ]
+    [groups(status), subscriptions(status), plugins(status), pending(status, status.now)]
 }
 
 fn groups(status: &StatusView) -> Option<Table> {
@@ -111,7 +112,14 @@ fn groups(status: &StatusView) -> Option<Table> {
 
 fn subscriptions(status: &StatusView) -> Option<Table> {
     let mut table = Table::new(&[
-        "SUBSCRIPTION", "GROUP", "PLUGIN", "MATCHED", "PARTS", "RETIRING", "FAILING", "DEAD",
+        "SUBSCRIPTION",
+        "GROUP",
+        "PLUGIN",
+        "MATCHED",
+        "PARTS",
+        "RETIRING",
+        "FAILING",
+        "DEAD",
     ]);
     for own in &status.subscriptions {
         let suspended = if own.suspended { " (suspended)" } else { "" };

@@ -28,7 +28,9 @@ pub(super) fn run(session: &mut Session, args: &ValidateArgs) -> Result<(), Fail
     let missing: Vec<String> = findings
         .roots
         .iter()
-        .filter(|root| !root.present || (root.files == 0 && !std::path::Path::new(&root.path).exists()))
+        .filter(|root| {
+            !root.present || (root.files == 0 && !std::path::Path::new(&root.path).exists())
+        })
         .map(|root| root.path.clone())
         .collect();
     let wrong = findings.problems.iter().filter(|p| p.kind != ProblemKind::Note).count() as u64

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::accepted::Accepted;
+use crate::api::kinds::config::ConfigOutputSpec;
 use crate::api::kinds::decode::spec_of;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec, Retention};
 use crate::api::kinds::plugin::PluginSpec;
 use crate::api::kinds::references::{Reference, references};
 use crate::api::kinds::spec::Spec;
+use crate::api::kinds::{config, federation, plugin};
 use crate::api::object::ObjectKey;
 use crate::api::run::effect_digest;
 use crate::controllers::matcher::{Matcher, Matches};
@@ -43,6 +45,15 @@ pub struct Plugin {
     pub effect: String,
 }
 
+/// An accepted ConfigOutput.
+#[derive(Debug, PartialEq)]
+pub struct Output {
+    /// What is stored.
+    pub accepted: Arc<Accepted>,
+    /// Its spec.
+    pub spec: ConfigOutputSpec,
+}
+
 /// All accepted objects.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -50,6 +61,7 @@ pub struct Objects {
     groups: HashMap<String, Arc<Group>>,
     plugins: HashMap<String, Arc<Plugin>>,
     subscriptions: HashMap<Arc<str>, Arc<Subscription>>,
+    outputs: HashMap<ObjectKey, Arc<Output>>,
     of_group: HashMap<String, BTreeSet<Arc<str>>>,
     of_plugin: HashMap<String, BTreeSet<Arc<str>>>,
     /// Who names an object that must be there.
@@ -98,6 +110,16 @@ impl Objects {
     /// All EventSubscriptions.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Subscription>)> {
         self.subscriptions.iter()
+    }
+
+    /// A ConfigOutput.
+    pub fn output(&self, key: &ObjectKey) -> Option<&Arc<Output>> {
+        self.outputs.get(key)
+    }
+
+    /// All ConfigOutputs.
+    pub fn outputs(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<Output>)> {
+        self.outputs.iter()
     }
 
     /// The subscriptions that name this group.
@@ -156,6 +178,10 @@ impl Objects {
                 let subscription = Subscription { accepted: Arc::clone(&accepted), spec: *spec };
                 self.subscriptions.insert(name, Arc::new(subscription));
             }
+            Some(Spec::ConfigOutput(spec)) => {
+                let output = Output { accepted: Arc::clone(&accepted), spec: *spec };
+                self.outputs.insert(key.clone(), Arc::new(output));
+            }
             _ => {}
         }
         self.accepted.insert(key.clone(), accepted);
@@ -183,12 +209,12 @@ impl Objects {
                 }
             }
         }
-        use crate::api::kinds::{federation, plugin};
         match (key.api_version.as_str(), key.kind.as_str()) {
             (federation::API_VERSION, "EventGroup") => {
                 return self.groups.remove(&key.name).map(|_| key.name.clone());
             }
             (plugin::API_VERSION, "Plugin") => _ = self.plugins.remove(&key.name),
+            (config::API_VERSION, "ConfigOutput") => _ = self.outputs.remove(key),
             (federation::API_VERSION, "EventSubscription") => {
                 self.matcher.remove(&key.name);
                 if let Some(old) = self.subscriptions.remove(key.name.as_str()) {
