@@ -149,7 +149,10 @@ impl Node {
         });
         group.background("clock-steps", {
             let steps = steps::watch(Arc::clone(&shared), triggers.clone(), shutdown.clone());
-            async move { Ok::<_, Infallible>(steps.await) }
+            async move {
+                steps.await;
+                Ok::<_, Infallible>(())
+            }
         });
         group.critical("reflector", reflector.run(source, follower, shutdown.clone()));
         group.critical("plans", plans.run(planner, shutdown.clone()));

@@ -1,5 +1,6 @@
 //! Random histories, and what must be true at their end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use routerd::api::event::Event;
@@ -95,8 +96,8 @@ impl History {
             0..45 => self.emit().await,
             45..63 => self.edit().await,
             63..83 => self.pass().await,
-            83..92 => self.trouble().await,
-            92..96 => self.crash().await,
+            83..92 => self.trouble(),
+            92..96 => self.crash(),
             96..98 => self.restart().await,
             _ => self.set_clock().await,
         }
@@ -132,8 +133,7 @@ impl History {
         let now = self.host.now();
         let id = format!("e{:04x}", self.dice.below(0x1_0000));
         let mut event = manifests::seen(&id, "", now);
-        event.r#type =
-            self.dice.pick(&["seen", "seen", "seen", "seen", "moved", "gone"]).to_owned();
+        event.r#type = self.dice.pick(&["seen", "seen", "seen", "seen", "moved", "gone"]).into();
         event.subject = self
             .dice
             .pick(&[
@@ -145,9 +145,9 @@ impl History {
                 "host",
                 "",
             ])
-            .to_owned();
-        event.source_node = self.dice.pick(&["edge", "edge", "cloud"]).to_owned();
-        event.dedupe_key = self.dice.pick(&["", "", "", "k1", "k2", &id]).to_owned();
+            .into();
+        event.source_node = self.dice.pick(&["edge", "edge", "cloud"]).into();
+        event.dedupe_key = self.dice.pick(&["", "", "", "k1", "k2", &id]).into();
         let make = self.dice.pick(&["claim", "own", "own", "none", "opaque", "mask", "plan"]);
         event.payload.insert("make".into(), make.into());
         event.payload.insert("tier".into(), self.dice.pick(&["a", "b"]).into());
@@ -229,7 +229,7 @@ impl History {
             self.note(format!("delete {key}"));
             self.host.delete(&key).await;
         } else {
-            self.note(format!("put {}", json));
+            self.note(format!("put {json}"));
             self.host.put(json).await;
         }
     }
@@ -295,7 +295,7 @@ impl History {
         tokio::time::sleep(time).await;
     }
 
-    async fn trouble(&mut self) {
+    fn trouble(&mut self) {
         let name = self.dice.pick(&PLUGINS);
         match self.dice.below(10) {
             0..5 => {
@@ -332,7 +332,7 @@ impl History {
         }
     }
 
-    async fn crash(&mut self) {
+    fn crash(&mut self) {
         if self.host.up.is_none() {
             self.note("start".into());
             return self.host.start();
@@ -447,7 +447,7 @@ impl History {
         }
         let stored: Vec<Part> = seen.parts.values().cloned().collect();
         let by_definition =
-            model::bytes(&self.host.accepted, &Default::default(), &stored, seen.now);
+            model::bytes(&self.host.accepted, &BTreeMap::default(), &stored, seen.now);
         assert_eq!(seen.yaml, by_definition, "the index is the definition of the stored parts");
         let expected = model::bytes(&self.host.accepted, &wanted, &others, seen.now);
         assert_eq!(seen.yaml, expected, "the rendered bytes");

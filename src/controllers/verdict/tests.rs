@@ -25,7 +25,14 @@ fn subject(id: &str) -> Subject {
         Due { run_key: format!("key-{id}"), renewal: 0, event_id: id.to_owned(), retry: false };
     Subject {
         item: Item { fact, due, subject: id.into(), cohort: None },
-        fact: Arc::new(Fact { id: fact, event, seq: 1, observed_at: at(0), stretches: Vec::new(), ended: None }),
+        fact: Arc::new(Fact {
+            id: fact,
+            event,
+            seq: 1,
+            observed_at: at(0),
+            stretches: Vec::new(),
+            ended: None,
+        }),
         previous_generation: 0,
     }
 }
