@@ -37,7 +37,8 @@ impl Scalar {
     /// A scalar as written without quotes.
     pub fn plain(text: impl Into<Box<str>>) -> Self {
         let text = text.into();
-        let verbatim = is_ambiguous(&text);
+        // No text stands without quotes and begins or ends with white space: that one is a string.
+        let verbatim = is_ambiguous(&text) && text.trim() == &*text;
         Self { text, verbatim }
     }
 
