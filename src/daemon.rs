@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::Instant;
 
 use self::config::Reports;
 use self::live::Running;
@@ -35,10 +36,15 @@ use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
 use crate::sources::node_time::SystemClock;
 use crate::sources::scan::Manifests;
-use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
+use crate::store::{Health, OpenError, OpenOptions, OpenReport, Store, Writes};
 
 /// How long runs under way have to end when the daemon is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long another process may hold the store while the daemon starts.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How often a held lock is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(50);
 
 /// What `routerd serve` is told.
 #[derive(Debug, Clone)]
@@ -61,7 +67,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
     // The truth comes first: without it there is nothing to serve.
     let open = OpenOptions::daemon(&options.state, clock.now());
-    let (store, report) = tokio::task::spawn_blocking(move || Store::open(&open)).await??;
+    let (store, report) = open_store(open).await?;
     announce(&report);
     group.critical("store-health", watch_health(store.clone(), shutdown.clone()));
 
@@ -127,6 +133,21 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     signals.abort();
     store.close().await;
     ended.map_err(Into::into)
+}
+
+/// Opens the store; waits for whoever still holds it. After a `kill -9` that may be a plugin on its
+/// way from fork to exec, and a `routerctl` without a daemon holds it for a moment.
+async fn open_store(options: OpenOptions) -> anyhow::Result<(Store, OpenReport)> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        let attempt = options.clone();
+        match tokio::task::spawn_blocking(move || Store::open(&attempt)).await? {
+            Err(OpenError::Locked { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_RETRY).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// Says what opening the store found.

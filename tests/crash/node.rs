@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// Everything that is waited for comes within this, on a busy machine too.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 /// The group and the type of all events here.
@@ -151,7 +151,7 @@ impl Node {
     /// Starts the daemon and waits until it answers; panics if it ends instead.
     pub fn start_busy(&mut self) {
         if let Some(status) = self.try_start(&[]) {
-            panic!("the daemon ended with {status} instead of starting:\n{}", self.log());
+            panic!("the daemon ended with {status} instead of starting:\n{}", self.tail());
         }
     }
 
@@ -166,7 +166,7 @@ impl Node {
             if UnixStream::connect(self.path("sock")).is_ok() {
                 return None;
             }
-            assert!(Instant::now() < deadline, "the daemon neither answers nor ends:\n{}", self.log());
+            assert!(Instant::now() < deadline, "the daemon neither answers nor ends:\n{}", self.tail());
             std::thread::sleep(LOOK_AGAIN);
         }
     }
@@ -199,7 +199,7 @@ impl Node {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "the daemon does not end:\n{}", self.log());
+            assert!(Instant::now() < deadline, "the daemon does not end:\n{}", self.tail());
             std::thread::sleep(LOOK_AGAIN);
         }
     }
@@ -224,12 +224,19 @@ impl Node {
         rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::TERM)
             .expect("signalled");
         let status = self.wait_ended();
-        assert!(status.success(), "{status}:\n{}", self.log());
+        assert!(status.success(), "{status}:\n{}", self.tail());
     }
 
     /// All that the daemons of this node have logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The end of the log, for messages.
+    pub fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     /// A `routerctl` of this node, not yet started.
@@ -270,7 +277,7 @@ impl Node {
     /// Waits for the fixed point; panics with what is pending if it does not come.
     pub fn converge(&self) {
         let said = self.ctl(&["wait", "--converged", "--timeout", "90s"]);
-        assert_eq!(said.code, Some(0), "{said:?}\n{}", self.log());
+        assert_eq!(said.code, Some(0), "{said:?}\n{}", self.tail());
     }
 
     /// The ids of all events that are kept.

@@ -42,7 +42,7 @@ fn assert_refused(node: &mut Node, words: &str) {
         assert!(said.stdout.is_empty(), "{said:?}");
     }
     let status = node.try_start(&[]).expect("no daemon starts there");
-    assert_eq!(status.code(), Some(1), "{status}: {}", node.log());
+    assert_eq!(status.code(), Some(1), "{status}: {}", node.tail());
     assert!(node.log().contains(words), "{words:?} is not in the log: {}", node.log());
 }
 
@@ -57,12 +57,20 @@ fn a_lock_without_a_socket_is_waited_for() {
     let status = node.try_start(&[]).expect("no second daemon");
     assert_eq!(status.code(), Some(1), "{status}");
     assert!(node.log().contains("is in use by another process"), "{}", node.log());
-    // One that is released meanwhile is no hindrance.
+    // One that is released meanwhile is no hindrance, neither for a command nor for a daemon.
     let waiting = node.routerctl(&["get", "events"]);
     let waiting = std::thread::spawn(move || finish(waiting, ""));
     drop(store);
     let said = waiting.join().expect("routerctl");
     assert!(said.code == Some(0) && said.stdout.contains("event-1"), "{said:?}");
+    let (store, _) = Store::open(&options(&node)).expect("the store opens");
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        drop(store);
+    });
+    node.start();
+    release.join().expect("released");
+    node.stop();
 }
 
 fn a_newer_store_is_left_alone() {

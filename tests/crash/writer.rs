@@ -41,7 +41,7 @@ impl Value {
             7..9 => 60_000,
             _ => 1 << 20,
         };
-        let chunk: String = (0..16).map(|_| format!("{:016x}", random.next())).collect();
+        let chunk = hex::encode(std::array::from_fn::<u64, 16, _>(|_| random.next()).map(u64::to_be_bytes).concat());
         let mut body = chunk.repeat(length.div_ceil(chunk.len()));
         body.truncate(length);
         Self { key, version, body }
@@ -155,7 +155,7 @@ pub fn check(state: &Path, promises: &Promises) -> Verdict {
 /// Waits for the store's own check of every row, and reads every row.
 fn scrub(store: &Store) -> Option<String> {
     let health = store.health();
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !health.borrow().scrub_done {
         assert!(Instant::now() < deadline, "the scrub does not end");
         std::thread::sleep(Duration::from_millis(2));
