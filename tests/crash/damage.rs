@@ -22,6 +22,8 @@ pub fn run(harms: u64, random: &mut Random) {
     let data = |state: &Path| state.join("db/db");
     let length = fs::metadata(data(original.state())).expect("metadata").len();
 
+    assert!(!try_harm(&original, "copied and not harmed", &|_| ()), "a sound copy is distrusted");
+
     // Whatever comes of these, it must not be taken for a sound store.
     let must: [(&str, Harm<'_>); 6] = [
         ("emptied", &|state| fs::write(data(state), b"").expect("emptied")),

@@ -74,7 +74,12 @@ pub struct Load {
 
 impl Load {
     /// Starts `streams` of them on a node.
-    pub fn start(node: &Node, streams: u64, ledger: &Arc<Mutex<Ledger>>, random: &mut Random) -> Self {
+    pub fn start(
+        node: &Node,
+        streams: u64,
+        ledger: &Arc<Mutex<Ledger>>,
+        random: &mut Random,
+    ) -> Self {
         let streams = (0..streams).map(|_| stream(node, ledger, Random::new(random.next())));
         Self { streams: streams.collect() }
     }
@@ -98,7 +103,8 @@ fn stream(
     let mut command = node.routerctl_online(&["emit", "-f", "-"]);
     command.stderr(std::process::Stdio::null());
     let mut child = command.spawn().expect("routerctl is spawned");
-    let (input, output) = (child.stdin.take().expect("stdin"), child.stdout.take().expect("stdout"));
+    let (input, output) =
+        (child.stdin.take().expect("stdin"), child.stdout.take().expect("stdout"));
     let noted = Arc::clone(ledger);
     let writer = std::thread::spawn(move || send(input, &noted, &mut random));
     let noted = Arc::clone(ledger);

@@ -166,7 +166,11 @@ impl Node {
             if UnixStream::connect(self.path("sock")).is_ok() {
                 return None;
             }
-            assert!(Instant::now() < deadline, "the daemon neither answers nor ends:\n{}", self.tail());
+            assert!(
+                Instant::now() < deadline,
+                "the daemon neither answers nor ends:\n{}",
+                self.tail()
+            );
             std::thread::sleep(LOOK_AGAIN);
         }
     }

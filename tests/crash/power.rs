@@ -121,9 +121,7 @@ fn cut_often(cuts: u64, says: Says, random: &mut Random) -> Total {
         // Every fifth cut comes while the store is being made.
         let early = says == Says::Acknowledged && cut % 5 == 0;
         let (acknowledged, verdict) = cut_once(says, early, random);
-        if says == Says::Acknowledged
-            && (verdict.unsound.is_some() || !verdict.lost.is_empty())
-        {
+        if says == Says::Acknowledged && (verdict.unsound.is_some() || !verdict.lost.is_empty()) {
             println!("cut {cut}: {verdict:?}");
         }
         total.add(acknowledged, &verdict);

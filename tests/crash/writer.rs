@@ -41,7 +41,9 @@ impl Value {
             7..9 => 60_000,
             _ => 1 << 20,
         };
-        let chunk = hex::encode(std::array::from_fn::<u64, 16, _>(|_| random.next()).map(u64::to_be_bytes).concat());
+        let chunk = hex::encode(
+            std::array::from_fn::<u64, 16, _>(|_| random.next()).map(u64::to_be_bytes).concat(),
+        );
         let mut body = chunk.repeat(length.div_ceil(chunk.len()));
         body.truncate(length);
         Self { key, version, body }
@@ -139,11 +141,14 @@ pub fn check(state: &Path, promises: &Promises) -> Verdict {
     }
     for (&key, &promised) in &promises.newest {
         match store.get::<Value>(&key) {
-            Ok(Some(value)) if value.version >= promised && value == Value::new(key, value.version) => {}
+            Ok(Some(value))
+                if value.version >= promised && value == Value::new(key, value.version) => {}
             Ok(Some(value)) => {
                 verdict.lost.push(format!("{key}: version {}, promised {promised}", value.version));
             }
-            other => verdict.lost.push(format!("{key}: {:?}, promised {promised}", other.map(|_| ()))),
+            other => {
+                verdict.lost.push(format!("{key}: {:?}, promised {promised}", other.map(|_| ())))
+            }
         }
     }
     if verdict.unsound.is_none() {
@@ -171,7 +176,8 @@ fn scrub(store: &Store) -> Option<String> {
 }
 
 fn blobs(state: &Path) -> Option<String> {
-    let used = std::fs::read_dir(state.join("db/blobs")).is_ok_and(|mut files| files.next().is_some());
+    let used =
+        std::fs::read_dir(state.join("db/blobs")).is_ok_and(|mut files| files.next().is_some());
     used.then(|| "blobs/ is not empty".to_owned())
 }
 
