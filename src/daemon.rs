@@ -16,6 +16,7 @@ mod config;
 pub mod crash_points;
 mod live;
 pub mod node;
+mod opening;
 mod signals;
 
 use std::os::unix::fs::MetadataExt;
@@ -24,11 +25,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::Instant;
 
 use self::config::Reports;
 use self::live::Running;
 use self::node::{Node, Outside};
+use self::signals::Signals;
 use crate::api::clock::Clock;
 use crate::control::{Control, Live, server};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
@@ -36,15 +37,10 @@ use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
 use crate::sources::node_time::SystemClock;
 use crate::sources::scan::Manifests;
-use crate::store::{Health, OpenError, OpenOptions, OpenReport, Store, Writes};
+use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
 
 /// How long runs under way have to end when the daemon is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// How long another process may hold the store while the daemon starts.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// How often a held lock is tried again.
-const LOCK_RETRY: Duration = Duration::from_millis(50);
 
 /// What `routerd serve` is told.
 #[derive(Debug, Clone)]
@@ -66,8 +62,9 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
 
     // The truth comes first: without it there is nothing to serve.
+    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let open = OpenOptions::daemon(&options.state, clock.now());
-    let (store, report) = open_store(open).await?;
+    let (store, report) = opening::open(open, &socket).await?;
     announce(&report);
     group.critical("store-health", watch_health(store.clone(), shutdown.clone()));
 
@@ -106,7 +103,6 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
     // The operator's door.
     let live = Arc::new(Running::new(node, config.clone()));
-    let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);
@@ -118,36 +114,21 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         }
     });
 
-    // Not of the group, which waits for its tasks: a second signal is for when that takes too long.
-    let signals = tokio::spawn(signals::Signals::install()?.listen(shutdown.clone(), config));
+    let signals = Signals::new().context("cannot listen for signals")?;
     tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
     if options.once {
         let stop = shutdown.clone();
         group.background("once", async move {
-            live.converge(false).await;
-            stop.drain();
+            tokio::select! {
+                _ = live.converge(false) => stop.drain(),
+                () = stop.draining() => {}
+            }
             Ok::<_, std::convert::Infallible>(())
         });
     }
-    let ended = group.run(DRAIN).await;
-    signals.abort();
+    let ended = signals.during(group.run(DRAIN), &shutdown, &config).await;
     store.close().await;
     ended.map_err(Into::into)
-}
-
-/// Opens the store; waits for whoever still holds it. After a `kill -9` that may be a plugin on its
-/// way from fork to exec, and a `routerctl` without a daemon holds it for a moment.
-async fn open_store(options: OpenOptions) -> anyhow::Result<(Store, OpenReport)> {
-    let deadline = Instant::now() + LOCK_WAIT;
-    loop {
-        let attempt = options.clone();
-        match tokio::task::spawn_blocking(move || Store::open(&attempt)).await? {
-            Err(OpenError::Locked { .. }) if Instant::now() < deadline => {
-                tokio::time::sleep(LOCK_RETRY).await;
-            }
-            opened => return Ok(opened?),
-        }
-    }
 }
 
 /// Says what opening the store found.

@@ -17,6 +17,9 @@
 //! | [`cli`] | api, control, render, store, sources |
 //! | [`daemon`] | all |
 
+// The wall clock and new processes have one place each: see clippy.toml. Unit tests are free.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod api;
 pub mod cli;
 pub mod control;

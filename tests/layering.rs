@@ -400,9 +400,9 @@ fn every_reserved_place_is_there_and_uses_what_is_reserved_for_it() {
             let path = root().join(place);
             let mut files = Vec::new();
             if path.is_dir() {
-                sources(&path, &mut files)
+                sources(&path, &mut files);
             } else {
-                files.push(path)
+                files.push(path);
             }
             let uses = files.iter().any(|file| {
                 let source = fs::read_to_string(file).unwrap_or_default();

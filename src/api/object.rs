@@ -20,7 +20,7 @@ pub mod annotation {
 
 /// The identity of an object: the same three words twice are the same object.
 #[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+    Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectKey {
@@ -40,6 +40,12 @@ impl ObjectKey {
         name: impl Into<String>,
     ) -> Self {
         Self { api_version: api_version.into(), kind: kind.into(), name: name.into() }
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({})", self.api_version)
     }
 }
 

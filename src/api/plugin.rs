@@ -117,3 +117,6 @@ pub struct ResultStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Value>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

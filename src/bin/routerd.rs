@@ -1,11 +1,14 @@
 //! `routerd`: the daemon. Parses, dispatches, exits.
 
+#![warn(clippy::disallowed_methods)]
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use routerd::daemon::{ServeOptions, serve};
+use routerd::store::OpenError;
 use tracing_subscriber::EnvFilter;
 
 /// Facts that one router observes become desired state on another.
@@ -62,6 +65,9 @@ enum LogFormat {
     Json,
 }
 
+/// The exit code when there is no usable store, as with routerctl.
+const NO_STORE: u8 = 3;
+
 fn main() -> ExitCode {
     let Command::Serve(args) = Args::parse().command;
     if let Err(error) = start_logging(&args) {
@@ -75,7 +81,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<OpenError>() { NO_STORE } else { 1 })
         }
     }
 }
@@ -84,8 +90,8 @@ fn start_logging(args: &ServeArgs) -> Result<(), tracing_subscriber::filter::Par
     let filter: EnvFilter = EnvFilter::try_new(&args.log)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),

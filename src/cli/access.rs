@@ -21,8 +21,8 @@ use crate::api::part::Part;
 use crate::control::client::{Client, ClientError, Target};
 use crate::control::views::{EventList, EventView, ObjectView, PartView, RunView, StatusView};
 use crate::control::{
-    Answer, Control, EmitRequest, EventFilter, Offline, RenderFormat, RenderReport, WaitAnswer,
-    WaitRequest,
+    Answer, Control, EffectiveRevision, EmitRequest, EventFilter, Offline, RenderFormat,
+    RenderReport, WaitAnswer, WaitRequest,
 };
 use crate::store::Store;
 
@@ -262,6 +262,20 @@ impl Access {
                 .emit_stream(lines)
                 .map(|chunk| chunk.map_err(|never| match never {}))
                 .boxed()),
+        }
+    }
+
+    pub(super) async fn revision(&self, after: Option<u64>) -> Result<EffectiveRevision, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                let target = Target::new("/v1/revision");
+                let target = match after {
+                    Some(after) => target.query("after", &after.to_string()),
+                    None => target,
+                };
+                Ok(client.get(&target).await?)
+            }
+            Self::Store(control) => Ok(control.revision(after).await?),
         }
     }
 

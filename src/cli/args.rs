@@ -233,6 +233,10 @@ pub(super) struct RenderArgs {
     /// Show what was left out, and why
     #[arg(long)]
     pub report: bool,
+    /// Print it again whenever its bytes change, until interrupted; YAML documents are separated by
+    /// `---`
+    #[arg(short, long, conflicts_with = "report")]
+    pub watch: bool,
 }
 
 #[derive(Debug, ClapArgs)]

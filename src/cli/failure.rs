@@ -74,10 +74,9 @@ impl From<ApiError> for Failure {
             | Reason::NotFound
             | Reason::MethodNotAllowed
             | Reason::Internal => NO,
-            Reason::StoreFailed
-            | Reason::Timeout
-            | Reason::Busy
-            | Reason::NeedsDaemon => UNAVAILABLE,
+            Reason::StoreFailed | Reason::Timeout | Reason::Busy | Reason::NeedsDaemon => {
+                UNAVAILABLE
+            }
         };
         Self { code, message: Some(error.message), hints: error.hint.into_iter().collect() }
     }

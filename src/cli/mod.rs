@@ -1,7 +1,7 @@
 //! routerctl: commands, tables, exit codes.
 //!
 //! [`run`] is the whole program but for the process: arguments, environment, streams and clock are
-//! passed in. A command asks an [`access::Access`], which is the daemon if one answers and the store
+//! passed in. A command asks an `access::Access`, which is the daemon if one answers and the store
 //! if none does. Data goes to stdout, everything else to stderr.
 //!
 //! May import `api`, `control`, `render`, `store` and `sources`.

@@ -31,6 +31,13 @@ pub trait Live: Send + Sync + 'static {
     /// `deliveries` the outboxes too. Cancel safe: the server drops it at the timeout.
     fn converge(&self, deliveries: bool) -> BoxFuture<'_, Converged>;
 
+    /// The revision of the effective config and its digest, as soon as it is above `after`. Cancel
+    /// safe: the server drops it at the timeout.
+    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision>;
+
+    /// The revision of the effective config now.
+    fn revision(&self) -> EffectiveRevision;
+
     /// What is ready, running, debouncing or backing off now.
     fn pending(&self) -> Vec<Pending>;
 
@@ -43,6 +50,16 @@ pub trait Live: Send + Sync + 'static {
 
     /// Live facts that each subscription matches, by name.
     fn matched(&self) -> BTreeMap<String, u64>;
+}
+
+/// A revision of the effective config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveRevision {
+    /// Moves only when the bytes change, over restarts.
+    pub revision: u64,
+    /// Digest of the content.
+    pub digest: String,
 }
 
 /// Figures of one group.

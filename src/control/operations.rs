@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::backend::{Live, Pending};
+use super::backend::{EffectiveRevision, Live, Pending};
 use super::effective::{Effective, Report};
 use super::emit::{self, Answer, Batch, EmitRequest, Room};
 use super::error::{ApiError, Reason};
@@ -98,6 +98,9 @@ pub struct WaitRequest {
     #[serde(default)]
     pub deliveries: bool,
 }
+
+/// How long a watch for a new revision is held open; well below what clients bear.
+pub const WATCH: Duration = Duration::from_secs(20);
 
 /// How the wait ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +239,19 @@ impl Control {
     }
 
     /// Waits until all is processed, or the time is over.
+    /// The revision of the effective config: at once without `after`, else when it is above it. After
+    /// [`WATCH`] the present one is answered, changed or not: the caller asks again.
+    pub async fn revision(&self, after: Option<u64>) -> Result<EffectiveRevision, ApiError> {
+        let live = self.live().ok_or_else(|| {
+            ApiError::new(Reason::NeedsDaemon, "only a running daemon has revisions to watch")
+                .hint("start routerd serve")
+        })?;
+        let Some(after) = after else { return Ok(live.revision()) };
+        let changed = tokio::time::timeout(WATCH, live.revision_after(after)).await;
+        Ok(changed.unwrap_or_else(|_| live.revision()))
+    }
+
+    /// Waits for the fixed point.
     pub async fn wait(&self, request: WaitRequest) -> Result<WaitAnswer, ApiError> {
         let live = self.live().ok_or_else(|| {
             ApiError::new(Reason::NeedsDaemon, "only a running daemon converges")

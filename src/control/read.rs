@@ -18,7 +18,7 @@ use crate::api::decode::{decode_value, nearest};
 use crate::api::fact::end_of;
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
-use crate::api::run::{RunRecord, Work};
+use crate::api::run::{Failing, RunRecord, Work};
 use crate::api::value::Value;
 use crate::store::tables::{EventRow, FactRow, StatusRow};
 use crate::store::{Health, Scan, Store, StoreError};
@@ -34,12 +34,14 @@ pub(super) struct Reader {
 }
 
 /// What the work rows and parts of one subscription add up to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     pub parts: u64,
     pub retiring: u64,
     pub failing: u64,
     pub dead: u64,
+    /// The newest failure that still holds.
+    pub last_failure: Option<Failing>,
 }
 
 /// The same of all of them.
@@ -232,6 +234,9 @@ impl Reader {
                 let own = figures.subscriptions.entry(subscription).or_default();
                 own.failing += u64::from(!failing.dead);
                 own.dead += u64::from(failing.dead);
+                if own.last_failure.as_ref().is_none_or(|last| last.last_at <= failing.last_at) {
+                    own.last_failure = Some(failing);
+                }
             }
         }
         Ok(figures)

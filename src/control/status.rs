@@ -9,6 +9,7 @@ use super::operations::Control;
 use crate::api::Time;
 use crate::api::condition::{Condition, ConditionStatus};
 use crate::api::kinds::{federation, plugin};
+use crate::api::run::Failing;
 use crate::store::{Health, HealthNote, Revision, Writes};
 
 /// Things listed in `pending` at most; `pendingTotal` counts all.
@@ -111,6 +112,45 @@ pub struct SubscriptionStatus {
     pub failing: u64,
     /// Facts that were given up.
     pub dead_lettered: u64,
+    /// The newest failure of a fact that still fails or was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<FailureStatus>,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureStatus {
+    /// When.
+    pub at: Time,
+    /// The number of the run, for `get runs`.
+    pub run: u64,
+    /// Attempts of this fact alone that failed.
+    pub attempts: u32,
+    /// CamelCase word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// The end of what the plugin wrote to stderr.
+    pub stderr: String,
+}
+
+impl From<Failing> for FailureStatus {
+    fn from(failing: Failing) -> Self {
+        let Failing { last_at: at, run, attempts, reason, message, stderr, .. } = failing;
+        Self { at, run, attempts, reason, message, stderr }
+    }
+}
+
+impl std::fmt::Display for FailureStatus {
+    /// The reason, and the last thing that the plugin said.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "run {}: {}: {}", self.run, self.reason, self.message)?;
+        match self.stderr.lines().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => write!(f, "; stderr: {line}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A plugin.
@@ -261,7 +301,7 @@ impl Control {
             .typed::<federation::EventSubscriptionSpec>("EventSubscription")?
             .into_iter()
             .map(|(name, spec)| {
-                let own = work.subscriptions.get(&name).copied().unwrap_or_default();
+                let own = work.subscriptions.get(&name).cloned().unwrap_or_default();
                 SubscriptionStatus {
                     group: spec.group_ref,
                     plugin: spec.trigger.plugin_ref,
@@ -271,6 +311,7 @@ impl Control {
                     retiring: own.retiring,
                     failing: own.failing,
                     dead_lettered: own.dead,
+                    last_failure: own.last_failure.map(FailureStatus::from),
                     name,
                 }
             })
@@ -308,14 +349,14 @@ fn notices(status: &StatusView) -> Vec<String> {
         for held in &config.held {
             let path = held.path.as_deref().unwrap_or("all paths");
             notices.push(format!(
-                "config held: {path}: {} ({} objects)",
+                "config held: {path}: {} ({})",
                 held.message,
-                held.objects.len()
+                counted(held.objects.len() as u64, "object")
             ));
         }
         let problems = config.problems.iter().filter(|problem| !problem.is_note()).count();
         if problems > 0 {
-            notices.push(format!("config: {problems} problems in the files"));
+            notices.push(format!("config: {} in the files", counted(problems as u64, "problem")));
         }
         notices.extend(config.store_error.iter().map(|error| format!("config: {error}")));
     }
@@ -328,17 +369,25 @@ fn notices(status: &StatusView) -> Vec<String> {
             group.name, group.live_facts
         ));
     }
-    for subscription in status.subscriptions.iter().filter(|s| s.dead_lettered > 0) {
+    for subscription in &status.subscriptions {
+        let Some(failure) = &subscription.last_failure else { continue };
+        let (failing, given_up) = (subscription.failing, subscription.dead_lettered);
         notices.push(format!(
-            "subscription {}: {} facts were given up",
-            subscription.name, subscription.dead_lettered
+            "subscription {}: {} failing, {given_up} given up; {failure}",
+            subscription.name,
+            counted(failing, "fact"),
         ));
     }
     if status.effective.left_out > 0 {
         notices.push(format!(
-            "{} proposals are not in force; routerctl render --report says why",
-            status.effective.left_out
+            "{} not in force; routerctl render --report says why",
+            counted(status.effective.left_out, "proposal")
         ));
     }
     notices
+}
+
+/// `1 fact`, `2 facts`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

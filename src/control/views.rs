@@ -16,5 +16,5 @@ pub use run::RunView;
 
 pub use super::status::{
     EffectiveStatus, GroupStatus, PartFigures, PluginStatus, StatusView, StoreStatus,
-    SubscriptionStatus,
+    SubscriptionStatus, counted,
 };

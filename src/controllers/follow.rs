@@ -151,12 +151,12 @@ impl Concerned {
         accepted: Option<Arc<crate::api::accepted::Accepted>>,
     ) {
         use crate::api::kinds::{federation, plugin};
-        let mut touched = self.subscriptions_of(world, &key);
+        let mut touched = Self::subscriptions_of(world, &key);
         let effect = |world: &World| world.objects.plugin(&key.name).map(|p| p.effect.clone());
         let effect_before = effect(world);
         let was_there = world.objects.get(&key).is_some();
         world.set_object(&key, accepted);
-        touched.append(&mut self.subscriptions_of(world, &key));
+        touched.append(&mut Self::subscriptions_of(world, &key));
         match (key.api_version.as_str(), key.kind.as_str()) {
             (plugin::API_VERSION, "Plugin") => {
                 self.slots.insert(key.name.as_str().into());
@@ -180,7 +180,7 @@ impl Concerned {
     }
 
     /// The subscriptions that a change of this object concerns.
-    fn subscriptions_of(&self, world: &World, key: &ObjectKey) -> BTreeSet<Arc<str>> {
+    fn subscriptions_of(world: &World, key: &ObjectKey) -> BTreeSet<Arc<str>> {
         use crate::api::kinds::{federation, plugin};
         match (key.api_version.as_str(), key.kind.as_str()) {
             (federation::API_VERSION, "EventSubscription") => {

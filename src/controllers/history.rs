@@ -4,7 +4,7 @@
 //! it passes over because it is current comes back when something newer took its place or when its
 //! fact has ended. Ids outlive their events, so that a repeated event is known for what it is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ struct Walk {
     counted: u64,
     cursor: u64,
     /// Ids that outlive their events, by their end.
-    ids: BTreeMap<(Time, String), ()>,
+    ids: BTreeSet<(Time, String)>,
 }
 
 /// Why pruning stopped; it goes on later.
@@ -182,9 +182,9 @@ impl Historian {
         now: Time,
     ) -> Result<(), HistoryError> {
         let mut over = Vec::new();
-        while let Some(((until, id), ())) = walk.ids.pop_first() {
+        while let Some((until, id)) = walk.ids.pop_first() {
             if until > now {
-                walk.ids.insert((until, id), ());
+                walk.ids.insert((until, id));
                 break;
             }
             over.push((group.to_owned(), id));
@@ -266,10 +266,10 @@ impl Reconciler for Historian {
         walk.cursor = slice.cursor;
         if !slice.prune.is_empty() {
             let outlive = self.prune(slice.prune, now).await?;
-            walk.ids.extend(outlive.into_iter().map(|id| (id, ())));
+            walk.ids.extend(outlive);
         }
         self.forget_ids(group, &mut walk, now).await?;
-        let next_id = walk.ids.first_key_value().map(|((until, _), ())| *until);
+        let next_id = walk.ids.first().map(|(until, _)| *until);
         self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(group), walk);
         if slice.more {
             return Ok(Action::RequeueAfter(Duration::from_millis(1)));

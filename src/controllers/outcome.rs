@@ -32,6 +32,9 @@ const KEPT_BYTES: usize = 16 * 1024;
 /// How much of stderr is kept with a failing item, in bytes.
 const KEPT_STDERR: usize = 2 * 1024;
 
+/// The outcome of a run in which nothing failed.
+const SUCCEEDED: &str = "Succeeded";
+
 /// A run that has ended, however it did.
 pub struct Ended {
     /// The plugin as it was run.
@@ -110,22 +113,38 @@ pub async fn record(
     fail::fail_point!("runner::before_outcome");
     let committed = shared.store.write(move |txn| {
         run.run = txn.revision();
+        let mut given_up = 0;
         for item in &items {
-            settle(txn, &context, item, run.run)?;
+            let work = settle(txn, &context, item, run.run)?;
+            given_up += u32::from(work.failing.is_some_and(|failing| failing.dead));
         }
         for number in &oldest {
             txn.delete::<RunRecord>(number)?;
         }
         txn.put(&run)?;
-        Ok::<_, StoreError>(run.run)
+        Ok::<_, StoreError>((run, given_up))
     });
-    let number = committed.await?.value;
+    let (run, given_up) = committed.await?.value;
     fail::fail_point!("runner::after_outcome");
+    log_failure(&run, given_up);
     let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
     let forgotten = forgotten.min(runs.len());
     runs.drain(..forgotten);
-    runs.push_back(number);
+    runs.push_back(run.run);
     Ok(())
+}
+
+/// Each run that failed, once, with its reason; what it wrote to stderr stands before it.
+fn log_failure(run: &RunRecord, given_up: u32) {
+    if run.outcome == SUCCEEDED {
+        return;
+    }
+    let RunRecord { run: number, plugin, subscription, outcome, message, .. } = run;
+    let events = run.event_ids.len();
+    tracing::warn!(
+        run = number, %plugin, %subscription, reason = outcome, events, given_up,
+        "a run failed: {message}"
+    );
 }
 
 /// Each item's share of the answer; and the fault of the whole, if the run failed as one.
@@ -154,9 +173,7 @@ fn items(
     let world_end = |subject: &Subject| {
         let key =
             SubFact { subscription: Arc::clone(&ended.subscription), fact: subject.item.fact };
-        let (plan, _, fact) = plan_now(shared, &key);
-        let world = shared.world();
-        fact.filter(|_| plan.wanted).map(|fact| fact.end(world.objects.max_age(&fact.event.group)))
+        plan_now(shared, &key).0.wanted
     };
     ended
         .subjects
@@ -182,7 +199,7 @@ struct Context {
 }
 
 /// Writes one item's outcome: its part and its work.
-fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result<(), StoreError> {
+fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result<Work, StoreError> {
     let name = context.subscription.accepted.resource.key.name.as_str();
     let uid = context.subscription.accepted.uid.as_str();
     let due = item.subject.item.due.clone();
@@ -198,7 +215,9 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
             // Without a wanted fact there is nothing to serve, and nothing succeeded that would
             // have to be remembered: if the fact comes back, it runs again.
             let old: Option<Part> = txn.get::<Part>(&row)?;
-            if let Some(part) = item.end.and_then(|end| part(context, item, content, end, old)) {
+            if let Some(part) =
+                item.end.and_then(|end| part(context, item, content, end, old.as_ref()))
+            {
                 txn.put(&part)?;
                 work.succeeded = Some(due.run_key);
             }
@@ -206,10 +225,11 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
         }
         Err(fault) => {
             let old = work.failing.take().filter(|f| f.run_key == due.run_key);
-            work.failing = Some(failing(context, item, fault, old, run));
+            work.failing = Some(failing(context, item, fault, old.as_ref(), run));
         }
     }
-    txn.put(&work)
+    txn.put(&work)?;
+    Ok(work)
 }
 
 /// The part with the new content; `None` when it would be over before it is written.
@@ -218,7 +238,7 @@ fn part(
     item: &Item,
     content: &Content,
     end: Time,
-    old: Option<Part>,
+    old: Option<&Part>,
 ) -> Option<Part> {
     let spec = &context.subscription.spec;
     let grace = spec.retire.grace.get();
@@ -227,13 +247,12 @@ fn part(
         return None;
     }
     let event = &item.subject.fact.event;
-    let generation =
-        old.as_ref().map_or(1, |old| old.generation + u64::from(old.digest != content.digest));
+    let generation = old.map_or(1, |old| old.generation + u64::from(old.digest != content.digest));
     Some(Part {
         subscription: context.subscription.accepted.resource.key.name.clone(),
         fact: item.subject.item.fact,
         subscription_uid: context.subscription.accepted.uid.clone(),
-        uid: old.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), |old| old.uid.clone()),
+        uid: old.map_or_else(|| uuid::Uuid::now_v7().to_string(), |old| old.uid.clone()),
         group: event.group.clone(),
         event_id: event.id.clone(),
         subject: event.subject.clone(),
@@ -244,7 +263,7 @@ fn part(
         plugin: context.plugin.clone(),
         run_key: item.subject.item.due.run_key.clone(),
         generation,
-        created_at: old.as_ref().map_or(context.now, |old| old.created_at),
+        created_at: old.map_or(context.now, |old| old.created_at),
         observed_at: content.observed_at,
         result_expires_at: content.expires_at,
         expires_at,
@@ -262,12 +281,12 @@ fn failing(
     context: &Context,
     item: &Item,
     fault: &Fault,
-    old: Option<Failing>,
+    old: Option<&Failing>,
     run: u64,
 ) -> Failing {
     let retry = &context.subscription.spec.trigger.retry;
     let run_key = item.subject.item.due.run_key.clone();
-    let attempts = old.as_ref().map_or(0, |old| old.attempts);
+    let attempts = old.map_or(0, |old| old.attempts);
     let (attempts, cohort, wait) = match item.blame {
         // It stays alone: its failures count, and it must not spoil another batch.
         Blame::Own { place } => {
@@ -280,7 +299,7 @@ fn failing(
     Failing {
         run_key,
         attempts,
-        since: old.as_ref().map_or(context.now, |old| old.since),
+        since: old.map_or(context.now, |old| old.since),
         last_at: context.now,
         not_before: add(context.now, wait),
         reason: fault.reason.to_owned(),
@@ -310,7 +329,7 @@ fn run_record(ended: &Ended, items: &[Item], warnings: Vec<String>) -> RunRecord
     };
     let mut counts = BTreeMap::new();
     for item in items {
-        let outcome = item.share.as_ref().map_or_else(|fault| fault.reason, |_| "Succeeded");
+        let outcome = item.share.as_ref().map_or_else(|fault| fault.reason, |_| SUCCEEDED);
         *counts.entry(outcome.to_owned()).or_insert(0) += 1;
     }
     RunRecord {
@@ -321,7 +340,7 @@ fn run_record(ended: &Ended, items: &[Item], warnings: Vec<String>) -> RunRecord
         event_ids: ended.subjects.iter().map(|s| s.fact.event.id.clone()).collect(),
         started_at: ended.started,
         duration: ended.outcome.duration,
-        outcome: fault.map_or_else(|| "Succeeded".to_owned(), |fault| fault.reason.to_owned()),
+        outcome: fault.map_or_else(|| SUCCEEDED.to_owned(), |fault| fault.reason.to_owned()),
         message: fault.map_or_else(String::new, |fault| fault.message.clone()),
         stderr: tail(&ended.outcome.stderr.bytes, KEPT_BYTES),
         stdout_digest: hex::encode(Sha256::digest(&ended.outcome.stdout)),

@@ -62,14 +62,16 @@ pub struct Observed<'a> {
 pub struct Plan {
     /// With the part.
     pub part: PartStep,
-    /// Whether the part has a reason to be, be there a run to make or not.
-    pub wanted: bool,
     /// Whether the memory of the work is of no more use.
     pub forget_work: bool,
     /// The run that is due.
     pub run: Option<Due>,
+    /// When the fact of a part that is wanted ends.
+    pub wanted: Option<Time>,
     /// When to ask again if nothing happens.
     pub wake: Option<Time>,
+    /// A run failed and waits to be tried again: there is work at hand until then.
+    pub backing_off: bool,
     /// Whether the last run under the present key was given up.
     pub dead: bool,
 }
@@ -102,10 +104,11 @@ impl Plan {
     fn nothing() -> Self {
         Self {
             part: PartStep::Keep,
-            wanted: false,
             forget_work: false,
             run: None,
+            wanted: None,
             wake: None,
+            backing_off: false,
             dead: false,
         }
     }
@@ -140,12 +143,13 @@ fn desire<'a>(inputs: &Inputs<'a>) -> Desire<'a> {
     if !observed.matches {
         return gone(RetireReason::NoLongerMatches, now);
     }
-    // Whichever came first took the reason away. An observer whose clock is ahead retracts when it
-    // is heard, as what it observes is live when it is heard: their order is by its clock alone.
-    match observed.retracted_at.map(|at| at.min(now)) {
+    // Whichever came first took the reason away. A retraction counts when it is known, also one by
+    // an observer whose clock is ahead.
+    match observed.retracted_at {
         Some(at) if at <= observed.end => gone(RetireReason::FactRetracted, at),
         _ if observed.end <= now => gone(RetireReason::FactExpired, observed.end),
-        _ => Desire::Wanted { subscription, observed, effect },
+        Some(at) => gone(RetireReason::FactRetracted, at),
+        None => Desire::Wanted { subscription, observed, effect },
     }
 }
 
@@ -183,7 +187,7 @@ fn keep(
 ) -> Plan {
     let (now, fact) = (inputs.now, observed.fact);
     let grace = subscription.spec.retire.grace.get();
-    let mut plan = Plan { wanted: true, ..Plan::nothing() };
+    let mut plan = Plan { wanted: Some(observed.end), ..Plan::nothing() };
     let mut wakes = vec![observed.end];
     // The part as it should be written, without a run.
     let part = inputs.part.map(|part| tended(part, fact, observed.end, grace, now));
@@ -225,6 +229,7 @@ fn keep(
         }
         if !failing.dead && failing.not_before > now {
             wakes.push(failing.not_before);
+            plan.backing_off = !subscription.spec.suspend;
             return plan.waking(&wakes, now);
         }
     }

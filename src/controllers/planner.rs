@@ -185,7 +185,8 @@ impl Reconciler for Planner {
         Ok(plan.wake.map_or(Action::AwaitChange, |wake| {
             let wait = Duration::try_from(wake.duration_since(looked.now)).unwrap_or_default();
             // Never before the moment itself: node time has a finer grain than timers.
-            Action::RequeueAfter(wait + Duration::from_millis(1))
+            let wait = wait + Duration::from_millis(1);
+            if plan.backing_off { Action::HoldFor(wait) } else { Action::RequeueAfter(wait) }
         }))
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::dispatch::Item;
 use super::world::{Fact, Plugin};
 use crate::api::Time;
@@ -84,18 +86,18 @@ fn traceparent(run_key: &str) -> String {
 
 /// The key that names a whole run: the item's own, or one made of all of them.
 pub fn batch_key(subjects: &[Subject]) -> String {
-    match subjects {
-        [only] => only.item.due.run_key.clone(),
-        _ => {
-            use sha2::{Digest, Sha256};
-            let mut hash = Sha256::new();
-            subjects.iter().for_each(|s| hash.update(s.item.due.run_key.as_bytes()));
-            hex::encode(&hash.finalize()[..16])
-        }
+    if let [only] = subjects {
+        return only.item.due.run_key.clone();
     }
+    let mut hash = Sha256::new();
+    subjects.iter().for_each(|subject| hash.update(subject.item.due.run_key.as_bytes()));
+    hex::encode(&hash.finalize()[..16])
 }
 
-/// The spec that a run needs of its plugin.
+/// Names a run in the log.
 pub fn label(plugin: &Plugin, key: &str) -> String {
     format!("{}/{key}", plugin.accepted.resource.key.name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,12 +28,19 @@ use crate::store::tables::FactRow;
 use crate::store::{StoreError, WriteError};
 
 /// One of the runs that a plugin may have at the same time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PluginSlot {
     /// The Plugin's name.
     pub plugin: Arc<str>,
     /// From 0 to `spec.concurrency` - 1.
     pub slot: u32,
+}
+
+impl std::fmt::Debug for PluginSlot {
+    /// As `status` and logs call it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}]", self.plugin, self.slot)
+    }
 }
 
 /// Whether the host can run a plugin.

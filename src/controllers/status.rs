@@ -20,6 +20,9 @@ use crate::runtime::{Action, Failure, Reconciler};
 use crate::store::tables::{OutputRow, StatusRow};
 use crate::store::{StoreError, WriteError};
 
+/// Whether a plugin could be run.
+const PLUGIN_READY: &str = "PluginReady";
+
 /// Writes conditions.
 pub struct Conditions {
     shared: Arc<Shared>,
@@ -62,7 +65,7 @@ impl Conditions {
         }
         let readiness = self.shared.readiness(name)?;
         let message = readiness.message;
-        Some(Condition::new("PluginReady", readiness.ready, readiness.reason, message, now))
+        Some(Condition::new(PLUGIN_READY, readiness.ready, readiness.reason, message, now))
     }
 }
 
@@ -113,7 +116,16 @@ impl Reconciler for Conditions {
             let Some(observed) = observed else { return txn.delete::<StatusRow>(&key) };
             let mut conditions = old.map_or_else(Vec::new, |row| row.conditions);
             // What is no longer observed is no longer true; what is keeps its time of transition.
-            conditions.retain(|old| observed.iter().any(|new| new.r#type == old.r#type));
+            // Whether a plugin can be run is known again at its next run; until then what its last
+            // run showed stands, if it was this version of it.
+            let stands = |old: &Condition| {
+                old.r#type == PLUGIN_READY
+                    && observed
+                        .first()
+                        .is_some_and(|new| new.observed_generation == old.observed_generation)
+            };
+            conditions
+                .retain(|old| observed.iter().any(|new| new.r#type == old.r#type) || stands(old));
             for condition in observed {
                 set_condition(&mut conditions, condition);
             }

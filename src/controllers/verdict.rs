@@ -223,8 +223,9 @@ impl Share {
             .directives
             .iter()
             .map(|(at, value)| directive(*at, value))
-            .collect::<Result<_, _>>()?;
-        let action_plans = self.action_plans.into_iter().map(|(_, plan)| plan).collect();
+            .collect::<Result<Vec<_>, _>>()?;
+        let action_plans: Vec<Value> =
+            self.action_plans.into_iter().map(|(_, plan)| plan).collect();
         let digest = digest(&resources, &directives, &action_plans);
         Ok(Content { observed_at, expires_at, resources, directives, action_plans, digest })
     }
@@ -237,15 +238,17 @@ fn resource(
     warnings: &mut Vec<String>,
 ) -> Result<Resource, Fault> {
     let base = format!("status.resources[{at}]");
+    // Before all else: whatever is wrong with it besides would be no help.
+    let word = |field| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    if registry::find(word("apiVersion"), word("kind")).is_some_and(|kind| kind.control) {
+        let message = format!("{base}: a plugin may not propose a {}", word("kind"));
+        return Err(Fault::new("ForbiddenKind", message));
+    }
     let decoded = decode_resource(value, &base).map_err(|rejected| {
         let list: Vec<String> = rejected.problems.iter().map(ToString::to_string).collect();
         Fault::new("BadResource", list.join("; "))
     })?;
     let key = &decoded.resource.key;
-    if registry::find(&key.api_version, &key.kind).is_some_and(|kind| kind.control) {
-        let message = format!("{base}: {key}: a plugin may not propose a {}", key.kind);
-        return Err(Fault::new("ForbiddenKind", message));
-    }
     let listed =
         || spec.produces.iter().any(|p| p.api_version == key.api_version && p.kind == key.kind);
     if !decoded.typed && !listed() {
@@ -282,7 +285,7 @@ fn directive(at: usize, value: &Value) -> Result<Directive, Fault> {
         })
 }
 
-fn digest(resources: &[Resource], directives: &Vec<Directive>, plans: &Vec<Value>) -> String {
+fn digest(resources: &[Resource], directives: &[Directive], plans: &[Value]) -> String {
     let mut hash = Sha256::new();
     let mut feed = |value: &Value| {
         let bytes = canonical_bytes(value);

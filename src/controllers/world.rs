@@ -21,12 +21,19 @@ use crate::api::part::Part;
 use crate::api::run::Work;
 
 /// One subscription's view of one fact: the unit of planning.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubFact {
     /// The EventSubscription's name.
     pub subscription: Arc<str>,
     /// The fact.
     pub fact: FactId,
+}
+
+impl std::fmt::Debug for SubFact {
+    /// The name of the part that it makes or would make: what `status` and logs call it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.subscription, self.fact.short())
+    }
 }
 
 /// What is remembered of one subscription's dealings with one fact.

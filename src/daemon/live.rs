@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 
 use super::node::Node;
 use crate::api::Time;
-use crate::control::{self, Converged, Effective, GroupFigures, Live, Pending};
+use crate::control::{self, Converged, Effective, EffectiveRevision, GroupFigures, Live, Pending};
+use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
 use crate::sources::config_dir::ConfigHandle;
 
@@ -20,8 +21,9 @@ pub struct Running {
     node: Node,
     config: ConfigHandle,
     started_at: Time,
-    /// The last view of the effective config, by its digest: made once however often it is read.
-    view: Mutex<Option<Arc<Effective>>>,
+    /// The last view of the effective config, by the changes it knows of: made once however often
+    /// it is read.
+    view: Mutex<Option<(u64, Arc<Effective>)>>,
 }
 
 impl Running {
@@ -55,16 +57,19 @@ impl Live for Running {
         let published = self.node.revisions.borrow().clone();
         // What is not published yet will be the next revision.
         let revision = published.revision + u64::from(published.digest != index.digest());
-        match &*view {
-            Some(view) if view.revision == Some(revision) && view.digest == index.digest() => {
-                Arc::clone(view)
-            }
-            _ => Arc::clone(view.insert(Arc::new(Effective {
-                revision: Some(revision),
-                digest: index.digest().to_owned(),
-                config: index.view(),
-            }))),
+        if let Some((changes, view)) = &*view
+            && *changes == index.changes()
+            && view.revision == Some(revision)
+        {
+            return Arc::clone(view);
         }
+        let made = Arc::new(Effective {
+            revision: Some(revision),
+            digest: index.digest().to_owned(),
+            config: index.view(),
+        });
+        *view = Some((index.changes(), Arc::clone(&made)));
+        made
     }
 
     fn converge(&self, _deliveries: bool) -> BoxFuture<'_, Converged> {
@@ -90,6 +95,24 @@ impl Live for Running {
         .boxed()
     }
 
+    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision> {
+        let mut revisions = self.node.revisions.clone();
+        async move {
+            let later = revisions.wait_for(|published| published.revision > after).await;
+            let later = later.ok().map(|published| shown(&published));
+            match later {
+                Some(revision) => revision,
+                // The daemon stops: whoever watches is cut off with it.
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn revision(&self) -> EffectiveRevision {
+        shown(&self.node.revisions.borrow())
+    }
+
     fn pending(&self) -> Vec<Pending> {
         let pending = self.node.pending(LISTED);
         pending
@@ -97,7 +120,7 @@ impl Live for Running {
             .map(|(controller, pending)| Pending {
                 controller: controller.to_string(),
                 key: pending.key.clone(),
-                state: state(pending.state).to_owned(),
+                state: state(&controller, pending.state).to_owned(),
                 due: None,
                 message: String::new(),
             })
@@ -153,8 +176,14 @@ impl Live for Running {
     }
 }
 
-fn state(state: KeyState) -> &'static str {
+fn shown(published: &Published) -> EffectiveRevision {
+    EffectiveRevision { revision: published.revision, digest: published.digest.clone() }
+}
+
+fn state(controller: &str, state: KeyState) -> &'static str {
     match state {
+        // A plan is held while a failed run waits to be tried again, a run for its window.
+        KeyState::Held if controller == "plans" => "BackingOff",
         KeyState::Ready => "Ready",
         KeyState::Running => "Running",
         KeyState::Held => "Debouncing",

@@ -62,6 +62,7 @@ pub(super) async fn launch(
 
 /// Only what std hands to `posix_spawn`: see the module's head for what must never be added here.
 /// Every descriptor of ours but the three pipes is close-on-exec, as std and tokio open them.
+#[expect(clippy::disallowed_methods, reason = "the one place where processes are started")]
 fn command(spec: &RunSpec, program: &Path, cwd: &Path) -> Command {
     let mut command = Command::new(program);
     command

@@ -89,6 +89,7 @@ pub struct Index {
     header_digest: Content,
     digest: String,
     revision: u64,
+    changes: u64,
     /// Slots to settle, lowest rank first.
     dirty: BTreeSet<(u8, ObjectKey)>,
     dirty_groups: BTreeSet<AddressKey>,
@@ -120,6 +121,7 @@ impl Index {
             header,
             header_digest,
             revision: 0,
+            changes: 0,
             dirty: BTreeSet::new(),
             dirty_groups: BTreeSet::new(),
             touched: Touched::default(),
@@ -130,6 +132,7 @@ impl Index {
 
     /// Takes up a change. Returns whether the printed bytes changed.
     pub fn apply(&mut self, change: Change) -> bool {
+        self.changes += 1;
         match change {
             Change::PutAccepted(accepted) => {
                 self.remove_accepted(&accepted.resource.key.clone());
@@ -155,6 +158,7 @@ impl Index {
                 self.detach(&part);
             }
             self.touched.parts.insert(key);
+            self.changes += 1;
         }
         self.settle()
     }
@@ -172,6 +176,12 @@ impl Index {
     /// Counts the changes of the printed bytes.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Counts everything that was taken up: a view is as good as new until this moves. It moves
+    /// also when only what is left out changes, and the printed bytes do not.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The digest of the printed bytes; that of [`super::Effective::digest`].

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::backoff::Backoff;
 use super::queue::{Queue, Trigger};
@@ -144,7 +144,7 @@ where
     async fn caches_ready(&self) -> Result<(), NeverReady> {
         for cache in &self.caches {
             if !cache.is_ready() {
-                info!(controller = %self.shared.name, cache = cache.name(), "waiting for cache");
+                debug!(controller = %self.shared.name, cache = cache.name(), "waiting for cache");
                 cache.wait().await?;
             }
         }

@@ -233,6 +233,12 @@ impl<'a> Pass<'a> {
         let absent_but_standing = previous.is_some_and(|previous| {
             self.sights.stands_unseen(previous, claims, self.at.mono, self.waits)
         });
+        if let Some(previous) = previous.filter(|_| absent_but_standing)
+            && let Some(due) = self.sights.due(&previous.source.file, self.at.mono, self.waits)
+        {
+            // Nothing will happen in the files when a vanished one has waited enough.
+            self.losses.look_again(due);
+        }
         let verdict = contest.verdict(absent_but_standing);
         let in_force = match verdict {
             Verdict::Claim(winner) => {

@@ -6,6 +6,7 @@
 
 mod commit;
 mod interest;
+mod news;
 mod watcher;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::sources::report::{ConfigReport, Findings, Watching};
 use crate::sources::scan::{Decoder, Limits, Scanner};
 use crate::store::{Store, StoreError};
 
+use self::news::{News, tell_findings};
 use self::watcher::{Signal, Watcher};
 
 /// Requests for a scan that may wait; one more makes its caller wait.
@@ -186,6 +188,7 @@ impl ConfigDir {
             (looking, decision)
         });
         let (mut looking, decision) = decided.await.map_err(ConfigError::Scan)?;
+        let news = News::of(&looking.accepted, &decision, progress.scans == 0);
         let Decision { upserts, deletes, roots, findings, memory, wake_after } = decision;
         looking.memory = memory;
         let written = commit::write(&self.store, &mut looking.accepted, upserts, deletes, roots);
@@ -205,6 +208,10 @@ impl ConfigDir {
             due = due.min(progress.pause);
         }
         progress.note(written.is_ok());
+        match &written {
+            Ok(_) => news.tell(),
+            Err(error) => tracing::warn!(%error, "config: what was found cannot be written yet"),
+        }
         let report = Arc::new(ConfigReport {
             findings: Findings { accepted: looking.accepted.objects.len() as u64, ..findings },
             watching: looking.watcher.watching().clone(),
@@ -213,7 +220,8 @@ impl ConfigDir {
             store_revision: *written.as_ref().unwrap_or(&self.store.head()),
             store_error: written.as_ref().err().map(ToString::to_string),
         });
-        self.reports.send_replace(Arc::clone(&report));
+        let last = self.reports.send_replace(Arc::clone(&report));
+        tell_findings(&last.findings, &report.findings);
         for answer in answers.drain(..) {
             let result = match &report.store_error {
                 None => Ok(Arc::clone(&report)),

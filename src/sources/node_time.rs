@@ -147,6 +147,7 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     fn now(&self) -> Time {
         let mut node = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock: readings that overtake each other would look like steps.

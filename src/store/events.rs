@@ -95,31 +95,32 @@ pub fn accept(
     let digest = event.content_digest();
     let key = (event.group.clone(), event.id.clone());
     let known: Option<IdentityRow> = txn.get::<IdentityRow>(&key)?;
-    if let Some(known) = &known {
-        if known.digest != digest {
-            return Err(Refusal::Conflict { group: key.0, id: key.1 });
-        }
-        if let Some(row) = txn.get::<EventRow>(&(key.0.clone(), known.seq))? {
-            return refresh(txn, row, known.clone(), &event, receipt);
-        }
-        // Pruned: it comes back only if it says something new, that it is true again.
-        if event.expires_at.is_none_or(|at| at <= receipt.now.max(known.keep_until)) {
-            return Ok(Outcome::Duplicate);
-        }
-    }
-    event.observed_at.get_or_insert(receipt.now);
     let seq = (txn.revision() << SEQ_BITS) | index as u64;
-    let row = EventRow {
+    let row = |event: Event| EventRow {
         seq,
         event,
         received_at: receipt.now,
         received_from: receipt.received_from.clone(),
         verified_by: receipt.verified_by.clone(),
     };
-    let made_fact = observe(txn, &row, receipt)?;
-    txn.put(&identity(&row, digest, receipt))?;
-    txn.put(&row)?;
-    Ok(if known.is_some() { Outcome::Refreshed } else { Outcome::New { made_fact } })
+    let Some(known) = known else {
+        event.observed_at.get_or_insert(receipt.now);
+        let row = row(event);
+        let made_fact = observe(txn, &row, receipt)?;
+        txn.put(&identity(&row, digest, receipt))?;
+        txn.put(&row)?;
+        return Ok(Outcome::New { made_fact });
+    };
+    if known.digest != digest {
+        return Err(Refusal::Conflict { group: key.0, id: key.1 });
+    }
+    let kept = txn.get::<EventRow>(&(key.0, known.seq))?;
+    // A pruned event comes back, with a number of its own, if it says that it is true again.
+    let kept = kept.unwrap_or_else(|| {
+        let (observed_at, expires_at) = (Some(known.observed_at), known.expires_at);
+        row(Event { observed_at, expires_at, ..event.clone() })
+    });
+    refresh(txn, kept, &known, &event, receipt)
 }
 
 fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow {
@@ -129,6 +130,8 @@ fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow 
         id: row.event.id.clone(),
         digest,
         seq: row.seq,
+        observed_at: row.observed_at(),
+        expires_at: row.event.expires_at,
         keep_until: row.event.expires_at.map_or(window, |at| at.max(window)),
     }
 }
@@ -137,7 +140,7 @@ fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow 
 fn refresh(
     txn: &mut Txn<'_>,
     mut row: EventRow,
-    known: IdentityRow,
+    known: &IdentityRow,
     again: &Event,
     receipt: &Receipt,
 ) -> Result<Outcome, Refusal> {

@@ -131,6 +131,10 @@ pub struct IdentityRow {
     pub digest: [u8; 16],
     /// Where the event is, if it is still kept.
     pub seq: u64,
+    /// When it was last observed.
+    pub observed_at: Time,
+    /// Its expiry.
+    pub expires_at: Option<Time>,
     /// Until when the id is remembered at least.
     pub keep_until: Time,
 }

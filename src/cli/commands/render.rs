@@ -1,6 +1,7 @@
 //! `render`, also as `dynamic render`.
 
 use super::Session;
+use crate::cli::access;
 use crate::cli::args::{Format, RenderArgs};
 use crate::cli::failure::Failure;
 use crate::cli::manifests;
@@ -15,11 +16,35 @@ pub(super) async fn run(session: &mut Session, args: &RenderArgs) -> Result<(), 
         Format::Json => RenderFormat::Json,
         _ => RenderFormat::Yaml,
     };
+    if args.watch {
+        return watch(session, format).await;
+    }
     let text = manifests::rendering(session).await?.render(format).await?;
-    let text = String::from_utf8_lossy(&text);
+    print(session, format, &text)
+}
+
+fn print(session: &mut Session, format: RenderFormat, text: &[u8]) -> Result<(), Failure> {
+    let text = String::from_utf8_lossy(text);
     match format {
         RenderFormat::Json => session.output.json_text(&text),
         RenderFormat::Yaml => session.output.yaml_text(&text),
+    }
+}
+
+/// Prints every revision that is there when the last one is printed: the newest, never a queue.
+async fn watch(session: &mut Session, format: RenderFormat) -> Result<(), Failure> {
+    let access = access::daemon(&session.paths).await?;
+    let mut seen = None;
+    loop {
+        let now = access.revision(seen).await?.revision;
+        if seen == Some(now) {
+            continue;
+        }
+        if seen.is_some() && matches!(format, RenderFormat::Yaml) {
+            session.output.line("---")?;
+        }
+        seen = Some(now);
+        print(session, format, &access.render(format).await?)?;
     }
 }
 

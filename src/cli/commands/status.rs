@@ -5,7 +5,7 @@ use crate::api::Time;
 use crate::cli::args::Format;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, age};
-use crate::control::views::StatusView;
+use crate::control::views::{StatusView, counted};
 
 pub(super) async fn run(session: &mut Session) -> Result<(), Failure> {
     let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json])?;
@@ -66,16 +66,16 @@ fn head(status: &StatusView) -> Vec<(&'static str, String)> {
         lines.push((
             "Config:",
             format!(
-                "{} objects from {} files, {} problems, {}; {}",
-                config.accepted,
-                config.files.read,
-                config.problems.len(),
+                "{} from {}, {}, {}; {}",
+                counted(config.accepted, "object"),
+                counted(config.files.read, "file"),
+                counted(config.problems.len() as u64 + config.problems_omitted, "problem"),
                 config.watching.mode,
                 roots.join(", "),
             ),
         ));
     } else {
-        lines.push(("Config:", format!("{} objects accepted", status.objects)));
+        lines.push(("Config:", format!("{} accepted", counted(status.objects, "object"))));
     }
     let parts = status.parts;
     lines.push((

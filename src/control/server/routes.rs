@@ -42,6 +42,7 @@ pub(super) fn router(control: Control, body_timeout: Duration) -> Router {
         .route("/v1/events", get(list_events).post(emit_one))
         .route("/v1/events:lines", post(emit_lines))
         .route("/v1/render", get(render))
+        .route("/v1/revision", get(revision))
         .route("/v1/objects/{kind}", get(objects))
         .route("/v1/objects/{kind}/{name}", get(object))
         .route("/v1/parts", get(parts))
@@ -237,6 +238,21 @@ async fn runs(
 ) -> Answered {
     let RunsQuery { limit } = query(asked)?;
     routes.json(move |control| control.runs(limit)).await
+}
+
+/// Which revision the caller has seen.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RevisionQuery {
+    after: Option<u64>,
+}
+
+async fn revision(
+    State(routes): State<Routes>,
+    asked: Result<Query<RevisionQuery>, QueryRejection>,
+) -> Answered {
+    let RevisionQuery { after } = query(asked)?;
+    Ok(json_body(json_line(&routes.control.revision(after).await?)?))
 }
 
 async fn wait(State(routes): State<Routes>, request: Request) -> Answered {

@@ -20,8 +20,8 @@ use crate::api::value::Value;
 use crate::control::client::{Client, ClientError, Target};
 use crate::control::views::{EventList, ObjectView, PartView, StatusView};
 use crate::control::{
-    Answer, ConfigReport, Converged, Effective, GroupFigures, Live, MAX_LINE_BYTES, Pending,
-    Reason, WaitAnswer,
+    Answer, ConfigReport, Converged, Effective, EffectiveRevision, GroupFigures, Live,
+    MAX_LINE_BYTES, Pending, Reason, WaitAnswer,
 };
 use crate::store::{MemoryEngine, Store};
 
@@ -41,6 +41,15 @@ struct Daemon {
 }
 
 impl Live for Daemon {
+    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision> {
+        let revision = EffectiveRevision { revision: after + 1, digest: "d".to_owned() };
+        Box::pin(std::future::ready(revision))
+    }
+
+    fn revision(&self) -> EffectiveRevision {
+        EffectiveRevision { revision: 1, digest: "d".to_owned() }
+    }
+
     fn started_at(&self) -> Time {
         Fixed.now()
     }

@@ -1,6 +1,6 @@
 //! The store as a source: a full listing, and the rows behind each change.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::api::accepted::Accepted;
@@ -151,13 +151,13 @@ impl Listing {
     /// The changes that lead from `world` to this listing.
     pub(super) fn against(self, world: &World) -> Vec<RowChange> {
         let mut changes = Vec::new();
-        let mut gone: BTreeMap<ObjectKey, ()> =
-            world.objects.iter().map(|a| (a.key().clone(), ())).collect();
+        let mut gone: BTreeSet<ObjectKey> =
+            world.objects.iter().map(|accepted| accepted.key().clone()).collect();
         for accepted in self.objects {
             gone.remove(accepted.key());
             changes.push(RowChange::Object(accepted.key().clone(), Some(accepted)));
         }
-        changes.extend(gone.into_keys().map(|key| RowChange::Object(key, None)));
+        changes.extend(gone.into_iter().map(|key| RowChange::Object(key, None)));
         let mut gone: HashSet<FactId> = world.facts.iter().map(|fact| fact.id).collect();
         for fact in self.facts {
             gone.remove(&fact.id);

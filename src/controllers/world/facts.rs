@@ -209,3 +209,6 @@ impl Facts {
         self.by_end.get_key_value(group).map_or_else(|| group.into(), |(name, _)| Arc::clone(name))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec, Reten
 use crate::api::kinds::plugin::PluginSpec;
 use crate::api::kinds::references::{Reference, references};
 use crate::api::kinds::spec::Spec;
+use crate::api::kinds::{config, federation, plugin};
 use crate::api::object::ObjectKey;
 use crate::api::run::effect_digest;
 use crate::controllers::matcher::{Matcher, Matches};
@@ -208,7 +209,6 @@ impl Objects {
                 }
             }
         }
-        use crate::api::kinds::{config, federation, plugin};
         match (key.api_version.as_str(), key.kind.as_str()) {
             (federation::API_VERSION, "EventGroup") => {
                 return self.groups.remove(&key.name).map(|_| key.name.clone());

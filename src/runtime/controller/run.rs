@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::timeout;
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, debug_span, warn};
 
 use super::super::describe::{panic_message, with_sources};
 use super::super::queue::{Outcome, Run};
@@ -22,7 +22,7 @@ pub(super) async fn guarded<R: Reconciler>(
     run: Run<R::Key>,
     limit: Duration,
 ) -> Finished<R::Key> {
-    let span = info_span!("reconcile", controller = %name, key = ?run.key);
+    let span = debug_span!("reconcile", controller = %name, key = ?run.key);
     let attempt = AssertUnwindSafe(attempt(&*reconciler, &run.key, limit));
     // Unwind safe: of what the panic may have left half done, only the reconciler's own state
     // outlives it, and a reconciler starts from what it reads.

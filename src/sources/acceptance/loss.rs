@@ -10,9 +10,13 @@ use crate::sources::report::{Held, HoldReason};
 /// The fewest objects of which more than half cannot go at once.
 const MASS_OF: usize = 10;
 
-/// The objects that are gone, each with the monotonic time at which it has waited enough.
+/// The objects that are gone, each with the monotonic time at which it has waited enough; and when
+/// to look again although nothing is lost.
 #[derive(Debug, Default)]
-pub(super) struct Losses(BTreeMap<ObjectKey, Duration>);
+pub(super) struct Losses {
+    due: BTreeMap<ObjectKey, Duration>,
+    look_at: Option<Duration>,
+}
 
 /// What comes of them.
 #[derive(Debug)]
@@ -28,7 +32,12 @@ pub(super) struct Settled {
 
 impl Losses {
     pub(super) fn add(&mut self, key: &ObjectKey, due: Duration) {
-        self.0.insert(key.clone(), due);
+        self.due.insert(key.clone(), due);
+    }
+
+    /// Makes sure that another scan is made at `at`.
+    pub(super) fn look_again(&mut self, at: Duration) {
+        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// Decides, of `total` accepted objects, which go now.
@@ -39,12 +48,12 @@ impl Losses {
         at: Moment,
         waits: &Waits,
     ) -> Settled {
-        let is_mass = total >= MASS_OF && self.0.len() * 2 > total;
+        let is_mass = total >= MASS_OF && self.due.len() * 2 > total;
         let mut mass = BTreeMap::new();
         let mut deletes = Vec::new();
         let mut settling = 0;
-        let mut next: Option<Duration> = None;
-        for (key, due) in self.0 {
+        let mut next = self.look_at;
+        for (key, due) in self.due {
             let since = before.get(&key).copied().unwrap_or(at.mono);
             let due = if is_mass { due.max(since + waits.mass) } else { due };
             if due <= at.mono {

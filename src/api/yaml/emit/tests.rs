@@ -221,11 +221,11 @@ proptest! {
         let written = emit(&original);
         let read = value(&written);
         prop_assert_eq!(canonical_bytes(&read), canonical_bytes(&original), "{}", written);
-        let empty_document = matches!(&original, Value::Scalar(scalar) if scalar.text().is_empty());
-        if !(empty_document || original.is_null()) {
+        // A document that is null as a whole is skipped by the reader, however it is written.
+        if !original.is_null() {
             prop_assert_eq!(&read, &original, "{}", written);
+            prop_assert_eq!(emit(&read), written);
         }
-        prop_assert_eq!(emit(&read), written);
     }
 
     #[test]

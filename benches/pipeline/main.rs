@@ -1,0 +1,76 @@
+//! The whole path on the real parts: event in, part out, with the daemon, the socket, the disk and
+//! the example plugin.
+//!
+//! `cargo bench --bench pipeline [-- PART…]` runs the parts named, or all: accept, latency, burst,
+//! idle, start. `BENCH_QUICK=1` makes the counts small. `ROUTERD_BENCH_DIR` names the directory
+//! (default: the target directory, not a tmpfs).
+
+mod accept;
+mod burst;
+mod idle;
+mod latency;
+mod node;
+mod prepare;
+mod process;
+#[path = "../common/report.rs"]
+mod report;
+mod start;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Where everything lies, and the plugin that was built for it.
+pub struct Place {
+    dir: tempfile::TempDir,
+    plugin: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let parent = std::env::var_os("ROUTERD_BENCH_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+        let dir = tempfile::tempdir_in(parent).expect("a directory for the bench");
+        Self { dir, plugin: build_plugin() }
+    }
+
+    /// A new directory.
+    pub fn dir(&self, name: &str) -> PathBuf {
+        let dir = self.dir.path().join(name);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        dir
+    }
+}
+
+/// `cargo bench` builds no examples, so the plugin is built here, as the README says.
+fn build_plugin() -> PathBuf {
+    let build = ["build", "--release", "--quiet", "--example", "event-to-remote-claim"];
+    let status = Command::new(env!("CARGO")).args(build).status().expect("cargo runs");
+    assert!(status.success(), "the example plugin does not build");
+    let routerd = PathBuf::from(env!("CARGO_BIN_EXE_routerd"));
+    let built = routerd.with_file_name("examples").join("event-to-remote-claim");
+    assert!(built.exists(), "{} is not there", built.display());
+    built
+}
+
+fn main() {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |part: &str| asked.is_empty() || asked.iter().any(|name| name == part);
+    let place = Place::new();
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let tokio = tokio.expect("a tokio runtime");
+    if wanted("accept") {
+        tokio.block_on(accept::run(&place));
+    }
+    if wanted("latency") {
+        tokio.block_on(latency::run(&place));
+    }
+    if wanted("burst") {
+        tokio.block_on(burst::run(&place));
+    }
+    if wanted("idle") {
+        tokio.block_on(idle::run(&place));
+    }
+    if wanted("start") {
+        tokio.block_on(start::run(&place));
+    }
+}

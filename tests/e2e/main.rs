@@ -1,0 +1,20 @@
+//! routerd as its users meet it: the real daemon, real plugins, real files, real signals.
+//!
+//! Each test has a node in a directory of its own, so they run side by side. Run them by
+//! `cargo test`; `cargo test --test e2e` needs `cargo build --examples` first.
+
+mod harness;
+
+mod cli;
+mod emit;
+mod events;
+mod faults;
+mod guide;
+mod manifests;
+mod offline;
+mod plugins;
+mod restart;
+mod signals;
+mod state;
+mod strict;
+mod wait;
