@@ -34,9 +34,7 @@ unit: # All tests that need no special build
 
 # The crash points are compiled in for this one test only.
 failpoints: # Kill the daemon at each named step between accept and commit
-ifneq ($(wildcard tests/failpoints.rs),)
 	$(CARGO) test --locked --features failpoints --test failpoints
-endif
 
 doc: ## The API's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

@@ -3,6 +3,9 @@
 //! Prints cycles per second (add, pop, done), resident bytes per waiting key, and the time from a
 //! trigger to the start of its reconcile. Plain code instead of a framework: each number is one line.
 
+#[path = "common/report.rs"]
+mod report;
+
 use std::convert::Infallible;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -14,15 +17,13 @@ use routerd::runtime::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-const CYCLES: u32 = 8_000_000;
-const WAITING: u32 = 1_000_000;
-const ACTIVATIONS: usize = 20_000;
+use self::report::{Goal, count, figure, percentile};
 
 fn main() {
     let numbers: Vec<u64> = (0..10_000).collect();
-    println!("queue: {:.0} cycles/s with numbers as keys", cycles(&numbers));
-    let (cycles, bytes) = (cycles(&names(10_000)), bytes_per_waiting_key());
-    println!("queue: {cycles:.0} cycles/s, {bytes:.0} bytes per waiting key");
+    figure("queue: cycles, numbers as keys", cycles(&numbers), "/s", Goal::None);
+    figure("queue: cycles, names as keys", cycles(&names(10_000)), "/s", Goal::AtLeast(2e6));
+    figure("queue: memory per waiting key", bytes_per_waiting_key(), "bytes", Goal::None);
     activation();
 }
 
@@ -36,8 +37,8 @@ fn cycles<K: Clone + Eq + Hash>(keys: &[K]) -> f64 {
     let now = Instant::now();
     let mut queue = Queue::new(Backoff::default(), 1, now);
     let start = Clock::now();
-    let mut done = 0;
-    while done < CYCLES {
+    let (mut done, enough) = (0, count(8_000_000, 100_000));
+    while done < enough {
         for key in keys {
             queue.trigger(key.clone(), Trigger::Related);
         }
@@ -52,7 +53,8 @@ fn cycles<K: Clone + Eq + Hash>(keys: &[K]) -> f64 {
 /// Resident memory, as only the system knows it: with the table, the slack of growth and all. The
 /// text of the keys is not the queue's.
 fn bytes_per_waiting_key() -> f64 {
-    let names = names(WAITING);
+    let waiting = count(1_000_000, 100_000);
+    let names = names(waiting);
     let mut queue = Queue::new(Backoff::default(), 1, Instant::now());
     let before = resident_bytes();
     for name in &names {
@@ -60,7 +62,7 @@ fn bytes_per_waiting_key() -> f64 {
     }
     let after = resident_bytes();
     assert_eq!(queue.len(), names.len());
-    (after - before) / f64::from(WAITING)
+    (after - before) / f64::from(waiting)
 }
 
 fn resident_bytes() -> f64 {
@@ -90,6 +92,7 @@ impl Reconciler for Started {
 
 /// From a trigger, sent to an idle controller, to the start of the reconcile.
 fn activation() {
+    let activations = count(20_000, 500);
     let tokio = tokio::runtime::Runtime::new().expect("a tokio runtime starts");
     let mut times: Vec<Duration> = tokio.block_on(async {
         let (sender, mut started) = mpsc::unbounded_channel();
@@ -97,9 +100,9 @@ fn activation() {
             (Controller::new("bench", Backoff::default()), Shutdown::new());
         let (triggers, observer) = (controller.triggers(), controller.observer());
         let task = tokio::spawn(controller.run(Arc::new(Started(sender)), shutdown.clone()));
-        let mut times = Vec::with_capacity(ACTIVATIONS);
+        let mut times = Vec::with_capacity(activations);
         for key in 0.. {
-            if times.len() == ACTIVATIONS {
+            if times.len() == activations {
                 break;
             }
             observer.settled().await.expect("the controller runs");
@@ -112,7 +115,8 @@ fn activation() {
         task.await.expect("no panic").expect("no caches to wait for");
         times
     });
-    times.sort_unstable();
-    let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e6;
-    println!("activation: p50 {:.1} µs, p99 {:.1} µs from trigger to reconcile", at(50), at(99));
+    for percent in [50, 99] {
+        let name = format!("activation: trigger → reconcile, p{percent}");
+        figure(&name, percentile(&mut times, percent) * 1e3, "µs", Goal::None);
+    }
 }

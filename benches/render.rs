@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --bench render` prints one line a measurement, the best of several rounds.
 
+#[path = "common/report.rs"]
+mod report;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +18,8 @@ use routerd::api::value::Value;
 use routerd::render::{Change, Document, Index, Input, effective};
 use serde_json::json;
 
-const PARTS: u32 = 10_000;
+use self::report::{Goal, count, figure};
+
 const ROUNDS: usize = 7;
 const HYBRID: &str = "hybrid.routerd.net/v1alpha1";
 
@@ -108,19 +112,22 @@ fn best<T>(mut work: impl FnMut() -> T) -> f64 {
 
 fn main() {
     let accepted = accepted();
-    let parts: Vec<_> = (0..PARTS).map(part).collect();
+    let count = count(10_000, 500);
+    let parts: Vec<_> = (0..count).map(part).collect();
+    let told = |what: &str, ms: f64, goal: Goal| {
+        figure(&format!("{what}, {count} parts"), ms, "ms", goal);
+    };
     let input = Input { accepted: &accepted, parts: &parts, now: Time::UNIX_EPOCH };
 
     let ms = best(|| effective(&input));
-    println!("effective: {PARTS} parts in {ms:.1} ms (goal 50)");
+    told("effective", ms, Goal::AtMost(50.0));
     let config = effective(&input);
     assert_eq!(config.resources.len(), parts.len() + accepted.len());
     let document = Document(&config);
-    let (yaml, json) = (document.yaml().len(), document.json().map_or(0, |text| text.len()));
     let ms = best(|| document.yaml());
-    println!("yaml: {PARTS} parts, {} KiB in {ms:.1} ms (goal 100)", yaml / 1024);
+    told("effective as YAML", ms, Goal::AtMost(100.0));
     let ms = best(|| document.json());
-    println!("json: {PARTS} parts, {} KiB in {ms:.1} ms (goal 50)", json / 1024);
+    told("effective as JSON", ms, Goal::AtMost(50.0));
 
     let fill = || {
         let mut index = Index::new(Time::UNIX_EPOCH);
@@ -133,16 +140,16 @@ fn main() {
         index
     };
     let ms = best(fill);
-    println!("index: filled one by one with {PARTS} parts in {ms:.1} ms");
+    told("index, filled one by one", ms, Goal::None);
     let mut index = fill();
-    let changed: Vec<_> = (PARTS..PARTS + 1000).map(part).collect();
+    let changed: Vec<_> = (count..count + 1000).map(part).collect();
     let ms = best(|| {
         for part in &changed {
             index.apply(Change::PutPart(Arc::clone(part)));
             index.apply(Change::DeletePart(routerd::render::PartKey::of(part)));
         }
     });
-    println!("index: one change beside {PARTS} parts in {:.1} us", ms * 1e3 / 2000.0);
+    told("index, one change", ms / 2000.0, Goal::None);
     let ms = best(|| index.view());
-    println!("index: view of {PARTS} parts in {ms:.1} ms");
+    told("index, view", ms, Goal::None);
 }

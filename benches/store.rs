@@ -4,6 +4,9 @@
 //! `ROUTERD_BENCH_DIR` names the directory (default: the target directory, not a tmpfs).
 //! `ROUTERD_BENCH_ROWS` sets the rows of the large store (default 1,000,000).
 
+#[path = "common/report.rs"]
+mod report;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,8 +15,9 @@ use std::time::{Duration, Instant};
 use routerd::store::{OpenOptions, Record, Store, StoreError, Table};
 use serde::{Deserialize, Serialize};
 
+use self::report::{Goal, count, figure, percentile};
+
 const EVENT_BYTES: usize = 300;
-const RUN: Duration = Duration::from_secs(4);
 
 #[derive(Serialize, Deserialize)]
 struct Event {
@@ -41,9 +45,13 @@ fn main() {
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
     let directory = tempfile::tempdir_in(parent).expect("a directory for the bench");
     bare_fdatasync(&directory.path().join("bare"));
-    for writers in [1, 64, 256] {
+    for (writers, rate, p50) in [
+        (1, Goal::None, Goal::AtMost(0.6)),
+        (64, Goal::AtLeast(20_000.0), Goal::AtMost(4.0)),
+        (256, Goal::None, Goal::None),
+    ] {
         let state = directory.path().join(format!("writers-{writers}"));
-        runtime.block_on(appends(&state, writers));
+        runtime.block_on(appends(&state, writers, rate, p50));
     }
     runtime.block_on(large_store(&directory.path().join("large")));
 }
@@ -53,20 +61,25 @@ fn open(state: &std::path::Path) -> Store {
     Store::open(&options).expect("the store opens").0
 }
 
+/// How long each writes.
+fn run() -> Duration {
+    Duration::from_millis(count(4000, 200))
+}
+
 fn bare_fdatasync(path: &std::path::Path) {
     let mut file = File::create(path).expect("a file");
     let mut latencies = Vec::new();
     let start = Instant::now();
-    while start.elapsed() < RUN / 4 {
+    while start.elapsed() < run() / 4 {
         let begun = Instant::now();
         file.write_all(&[b'x'; EVENT_BYTES]).expect("room");
         file.sync_data().expect("a disk");
         latencies.push(begun.elapsed());
     }
-    report("bare append + fdatasync", start.elapsed(), latencies);
+    report("bare append + fdatasync", start.elapsed(), latencies, Goal::None, Goal::None);
 }
 
-async fn appends(state: &std::path::Path, writers: u64) {
+async fn appends(state: &std::path::Path, writers: u64, rate: Goal, p50: Goal) {
     let store = open(state);
     let start = Instant::now();
     let tasks: Vec<_> = (0..writers)
@@ -74,7 +87,7 @@ async fn appends(state: &std::path::Path, writers: u64) {
             let store = store.clone();
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
-                while start.elapsed() < RUN {
+                while start.elapsed() < run() {
                     let id = (writer << 40) | latencies.len() as u64;
                     let begun = Instant::now();
                     let event = event(id);
@@ -90,15 +103,16 @@ async fn appends(state: &std::path::Path, writers: u64) {
     for task in tasks {
         latencies.extend(task.await.expect("a writer"));
     }
-    report(&format!("store, {writers} writers"), start.elapsed(), latencies);
+    report(&format!("store, {writers} writers"), start.elapsed(), latencies, rate, p50);
     let size = std::fs::metadata(state.join("db/db")).map_or(0, |metadata| metadata.len());
     println!("    {} revisions, file {} MiB", store.head(), size >> 20);
     store.close().await;
 }
 
 async fn large_store(state: &std::path::Path) {
-    let rows: u64 = std::env::var("ROUTERD_BENCH_ROWS")
-        .map_or(1_000_000, |rows| rows.parse().expect("ROUTERD_BENCH_ROWS is a number"));
+    let rows: u64 = std::env::var("ROUTERD_BENCH_ROWS").map_or(count(1_000_000, 20_000), |rows| {
+        rows.parse().expect("ROUTERD_BENCH_ROWS is a number")
+    });
     let store = open(state);
     let start = Instant::now();
     for first in (0..rows).step_by(1000) {
@@ -107,17 +121,20 @@ async fn large_store(state: &std::path::Path) {
         fill.await.map_err(|error| format!("{error:?}")).expect("a durable write");
     }
     let rate = per_second(rows, start.elapsed());
-    println!("fill {rows} rows, 1000 per write: {rate:.0} rows/s");
+    figure(&format!("store: fill {rows} rows, 1000 per write"), rate, "/s", Goal::None);
     store.close().await;
     let start = Instant::now();
     let store = open(state);
-    println!("open with {rows} rows: {:?}", start.elapsed());
+    let opened = start.elapsed().as_secs_f64();
+    figure(&format!("store: open with {rows} rows"), opened, "s", Goal::None);
     let start = Instant::now();
     let count = store
         .scan::<Event>(&routerd::store::Scan::all())
         .try_fold(0_u64, |count, row| row.map(|_| count + 1))
         .map_err(|error: StoreError| error.to_string());
-    println!("scan and decode {} rows: {:?}", count.expect("intact rows"), start.elapsed());
+    assert_eq!(count, Ok(rows));
+    let scanned = start.elapsed().as_secs_f64();
+    figure(&format!("store: scan and decode {rows} rows"), scanned, "s", Goal::None);
     store.close().await;
 }
 
@@ -127,13 +144,9 @@ fn per_second(count: u64, elapsed: Duration) -> f64 {
     count / elapsed.as_secs_f64()
 }
 
-fn report(name: &str, elapsed: Duration, mut latencies: Vec<Duration>) {
-    latencies.sort_unstable();
-    let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
-    println!(
-        "{name}: {:.0}/s, p50 {:?}, p99 {:?}",
-        per_second(latencies.len() as u64, elapsed),
-        at(50),
-        at(99)
-    );
+fn report(name: &str, elapsed: Duration, mut times: Vec<Duration>, rate: Goal, p50: Goal) {
+    let per_second = per_second(times.len() as u64, elapsed);
+    figure(&format!("{name}: durable appends"), per_second, "/s", rate);
+    figure(&format!("{name}: p50"), percentile(&mut times, 50), "ms", p50);
+    figure(&format!("{name}: p99"), percentile(&mut times, 99), "ms", Goal::None);
 }

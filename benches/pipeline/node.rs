@@ -60,7 +60,7 @@ impl Node {
             match status {
                 Ok(status) if enough(&status) => return status,
                 status if Instant::now() > deadline => panic!("never came: {status:#?}"),
-                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     }

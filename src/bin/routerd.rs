@@ -68,6 +68,9 @@ enum LogFormat {
 /// The exit code when there is no usable store, as with routerctl.
 const NO_STORE: u8 = 3;
 
+/// Threads that run tasks, at most.
+const MAX_WORKERS: usize = 4;
+
 fn main() -> ExitCode {
     let Command::Serve(args) = Args::parse().command;
     if let Err(error) = start_logging(&args) {
@@ -110,7 +113,12 @@ fn run(args: ServeArgs) -> anyhow::Result<()> {
         socket: args.socket,
         once: args.once,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // A router's daemon waits for disks and plugins, not for processors; and each thread that
+    // allocates keeps memory of its own.
+    let workers =
+        std::thread::available_parallelism().map_or(MAX_WORKERS, |n| n.get().min(MAX_WORKERS));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let served = runtime.block_on(serve(options));
     // A scan that hangs on a dead mount must not keep a stopped daemon alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::config_report::ConfigReport;
 use super::effective::Effective;
 use crate::api::Time;
+use crate::api::part::Part;
+use crate::api::run::{Failing, Work};
 use crate::store::Revision;
 
 /// The running daemon, seen from its control socket. All but [`converge`](Live::converge) answer
@@ -50,6 +52,67 @@ pub trait Live: Send + Sync + 'static {
 
     /// Live facts that each subscription matches, by name.
     fn matched(&self) -> BTreeMap<String, u64>;
+
+    /// What work and parts add up to; `None` where it is counted row by row.
+    fn work(&self) -> Option<WorkFigures> {
+        None
+    }
+}
+
+/// What the work and the parts of one subscription add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Parts that are served.
+    pub parts: u64,
+    /// Parts that live out their grace.
+    pub retiring: u64,
+    /// Facts whose runs fail and are tried again.
+    pub failing: u64,
+    /// Facts that were given up.
+    pub dead: u64,
+    /// The newest failure that still holds.
+    pub last_failure: Option<Failing>,
+}
+
+/// The same of all subscriptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkFigures {
+    /// By the subscription's name.
+    pub subscriptions: BTreeMap<String, Figures>,
+    /// All parts.
+    pub parts: u64,
+    /// All that live out their grace.
+    pub retiring: u64,
+}
+
+impl WorkFigures {
+    /// Counts a part in.
+    pub fn count_part(&mut self, part: &Part, now: Time) {
+        let own = self.of(&part.subscription);
+        own.parts += u64::from(part.is_served(now));
+        own.retiring += u64::from(part.retiring.is_some());
+        self.parts += 1;
+        self.retiring += u64::from(part.retiring.is_some());
+    }
+
+    /// Counts work in.
+    pub fn count_work(&mut self, work: &Work) {
+        if let Some(failing) = &work.failing {
+            let own = self.of(&work.subscription);
+            own.failing += u64::from(!failing.dead);
+            own.dead += u64::from(failing.dead);
+            if own.last_failure.as_ref().is_none_or(|last| last.last_at <= failing.last_at) {
+                own.last_failure = Some(failing.clone());
+            }
+        }
+    }
+
+    fn of(&mut self, subscription: &str) -> &mut Figures {
+        if !self.subscriptions.contains_key(subscription) {
+            self.subscriptions.insert(subscription.to_owned(), Figures::default());
+        }
+        self.subscriptions.get_mut(subscription).expect("put in just now")
+    }
 }
 
 /// A revision of the effective config.

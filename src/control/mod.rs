@@ -23,7 +23,9 @@ pub mod server;
 mod status;
 pub mod views;
 
-pub use backend::{Converged, EffectiveRevision, GroupFigures, Live, Pending};
+pub use backend::{
+    Converged, EffectiveRevision, Figures, GroupFigures, Live, Pending, WorkFigures,
+};
 pub use config_report::{ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView};
 pub use effective::{Effective, LeftOut, Masked, MaskedBy, Report, StartupProblem};
 pub use emit::{Answer, EmitRequest, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};

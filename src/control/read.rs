@@ -1,12 +1,12 @@
 //! Reads the store for the views: objects, parts, figures. Never writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::backend::GroupFigures;
+use super::backend::{GroupFigures, WorkFigures};
 use super::error::{ApiError, Reason};
 use super::kinds;
 use super::views::{self, ObjectView, PartView, RunView};
@@ -18,7 +18,7 @@ use crate::api::decode::{decode_value, nearest};
 use crate::api::fact::end_of;
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
-use crate::api::run::{Failing, RunRecord, Work};
+use crate::api::run::{RunRecord, Work};
 use crate::api::value::Value;
 use crate::store::tables::{EventRow, FactRow, StatusRow};
 use crate::store::{Health, Scan, Store, StoreError};
@@ -31,25 +31,6 @@ const AFTER_ANY: &str = "\u{10ffff}";
 pub(super) struct Reader {
     store: Store,
     clock: Arc<dyn Clock>,
-}
-
-/// What the work rows and parts of one subscription add up to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Figures {
-    pub parts: u64,
-    pub retiring: u64,
-    pub failing: u64,
-    pub dead: u64,
-    /// The newest failure that still holds.
-    pub last_failure: Option<Failing>,
-}
-
-/// The same of all of them.
-#[derive(Debug, Default)]
-pub(super) struct WorkFigures {
-    pub subscriptions: BTreeMap<String, Figures>,
-    pub parts: u64,
-    pub retiring: u64,
 }
 
 impl Reader {
@@ -221,23 +202,10 @@ impl Reader {
         let mut figures = WorkFigures::default();
         let now = self.now();
         for part in self.store.scan::<Part>(&Scan::all()) {
-            let part = part?;
-            let own = figures.subscriptions.entry(part.subscription.clone()).or_default();
-            own.parts += u64::from(part.is_served(now));
-            own.retiring += u64::from(part.retiring.is_some());
-            figures.parts += 1;
-            figures.retiring += u64::from(part.retiring.is_some());
+            figures.count_part(&part?, now);
         }
         for work in self.store.scan::<Work>(&Scan::all()) {
-            let Work { subscription, failing, .. } = work?;
-            if let Some(failing) = failing {
-                let own = figures.subscriptions.entry(subscription).or_default();
-                own.failing += u64::from(!failing.dead);
-                own.dead += u64::from(failing.dead);
-                if own.last_failure.as_ref().is_none_or(|last| last.last_at <= failing.last_at) {
-                    own.last_failure = Some(failing);
-                }
-            }
+            figures.count_work(&work?);
         }
         Ok(figures)
     }

@@ -296,7 +296,12 @@ impl Control {
     ) -> Result<(Vec<SubscriptionStatus>, PartFigures), ApiError> {
         let reader = self.reader();
         let matched = self.live().map(|live| live.matched());
-        let work = reader.work_figures()?;
+        // Row by row it is tens of milliseconds at ten thousand parts: too much for a status that
+        // is asked for again and again.
+        let work = match self.live().and_then(|live| live.work()) {
+            Some(counted) => counted,
+            None => reader.work_figures()?,
+        };
         let subscriptions = reader
             .typed::<federation::EventSubscriptionSpec>("EventSubscription")?
             .into_iter()

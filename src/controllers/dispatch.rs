@@ -67,6 +67,10 @@ struct Queue {
     /// When the first of the collecting items came, and the last.
     collected: Option<(Instant, Instant)>,
     ready: VecDeque<FactId>,
+    /// The ready ones that have failed. They take turns with the others: however many there are,
+    /// what never failed waits for one of them at most.
+    failing: VecDeque<FactId>,
+    failing_is_next: bool,
     busy: HashSet<Arc<str>>,
 }
 
@@ -222,9 +226,11 @@ impl Queue {
                 }
             }
             None => {
+                let failing = item.cohort.is_some();
                 self.items.insert(fact, Waiting { item, collecting: collect });
                 if !collect {
-                    return self.ready.push_back(fact);
+                    let line = if failing { &mut self.failing } else { &mut self.ready };
+                    return line.push_back(fact);
                 }
                 self.collecting.push_back(fact);
             }
@@ -256,15 +262,28 @@ impl Queue {
     }
 
     fn is_ready(&self) -> bool {
-        let mut items = self.ready.iter().filter_map(|fact| self.items.get(fact));
+        let ready = self.ready.iter().chain(&self.failing);
+        let mut items = ready.filter_map(|fact| self.items.get(fact));
         items.any(|waiting| !self.busy.contains(&waiting.item.subject))
     }
 
-    /// Takes the oldest ready item and what may run with it.
+    /// Takes the oldest ready item and what may run with it; from the two lines by turns.
     fn take(&mut self, max: usize) -> Vec<Item> {
+        for failing in [self.failing_is_next, !self.failing_is_next] {
+            let taken = self.take_from(failing, max);
+            if !taken.is_empty() {
+                self.failing_is_next = !failing;
+                return taken;
+            }
+        }
+        Vec::new()
+    }
+
+    fn take_from(&mut self, failing: bool, max: usize) -> Vec<Item> {
+        let line = if failing { &mut self.failing } else { &mut self.ready };
         let mut taken: Vec<Item> = Vec::new();
         let mut left = VecDeque::new();
-        while let Some(fact) = self.ready.pop_front() {
+        while let Some(fact) = line.pop_front() {
             if taken.len() == max.max(1) {
                 left.push_back(fact);
                 break;
@@ -279,7 +298,7 @@ impl Queue {
         }
         // What was passed over keeps its place before what was not looked at.
         while let Some(fact) = left.pop_back() {
-            self.ready.push_front(fact);
+            line.push_front(fact);
         }
         self.busy.extend(taken.iter().map(|item| Arc::clone(&item.subject)));
         taken

@@ -66,6 +66,8 @@ impl Follower {
                 shown |= show(&mut effective, &change);
                 concerned.take_in(&mut world, change);
             }
+            // Nobody asks for outcomes one by one yet; kept, they would grow with every change.
+            drop(effective.take_touched());
         }
         if shown {
             self.triggers.published.related(());

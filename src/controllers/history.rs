@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Shared;
 use super::world::World;
 use crate::api::Time;
-use crate::api::fact::{FactId, add};
+use crate::api::fact::{FactId, add, end_of};
 use crate::api::kinds::federation::Retention;
 use crate::runtime::{Action, Failure, Reconciler};
 use crate::store::tables::{EventRow, FactRow, IdentityRow};
@@ -102,10 +102,15 @@ impl Historian {
         let mut surplus = stored.saturating_sub(retention.max_events);
         let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
         // What was passed over and is current no more.
-        for seq in self.shared.world_mut().history.take_superseded(group, walk.cursor) {
+        let superseded = self.shared.world_mut().history.take_superseded(group, walk.cursor);
+        for seq in superseded {
             let row = self.shared.store.get::<EventRow>(&(group.to_owned(), seq))?;
-            slice.prune.extend(row);
-            surplus = surplus.saturating_sub(1);
+            // A refresh may have made it current again.
+            let Some(row) = row else { continue };
+            if !self.is_needed(&row, retention.max_age.get(), now)? {
+                surplus = surplus.saturating_sub(1);
+                slice.prune.push(row);
+            }
         }
         let from = Scan::prefix(&group.to_owned()).and_after(&(group.to_owned(), walk.cursor));
         for (looked, row) in self.shared.store.scan::<EventRow>(&from).enumerate() {
@@ -132,18 +137,14 @@ impl Historian {
     /// lives or still has a say (a part that retires, a retraction that holds something back).
     fn is_needed(&self, row: &EventRow, max_age: Duration, now: Time) -> Result<bool, StoreError> {
         let id = FactId::of(&row.event);
-        let current = self.shared.store.get::<FactRow>(&id)?.is_some_and(|f| f.seq == row.seq);
-        Ok(current && {
-            let world = self.shared.world();
-            match world.facts.get(&id) {
-                None => false,
-                Some(fact) => {
-                    fact.end(max_age) > now
-                        || world.dealt_with(&id).next().is_some_and(|_| has_part(&world, &id))
-                        || retracts(&world, &id, max_age, now)
-                }
-            }
-        })
+        let current: Option<FactRow> = self.shared.store.get::<FactRow>(&id)?;
+        let Some(current) = current.filter(|fact| fact.seq == row.seq) else { return Ok(false) };
+        // By what is stored: the world may not have taken in the newest yet.
+        if end_of(current.observed_at, current.expires_at, max_age) > now {
+            return Ok(true);
+        }
+        let world = self.shared.world();
+        Ok(has_part(&world, &id) || retracts(&world, &id, max_age, now))
     }
 
     async fn prune(
@@ -156,6 +157,10 @@ impl Historian {
             for row in rows {
                 let id = FactId::of(&row.event);
                 let group = row.event.group.clone();
+                // Refreshed since it was looked at: it may be current again.
+                if txn.get::<EventRow>(&(group.clone(), row.seq))?.as_ref() != Some(&row) {
+                    continue;
+                }
                 if txn.get::<FactRow>(&id)?.is_some_and(|fact| fact.seq == row.seq) {
                     txn.delete::<FactRow>(&id)?;
                 }
@@ -286,3 +291,6 @@ impl Reconciler for Historian {
         Failure::Retry
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@
 //!    is true of it.
 
 pub mod dispatch;
+#[cfg(test)]
+mod fixture;
 pub mod follow;
 pub mod history;
 pub mod matcher;

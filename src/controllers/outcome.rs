@@ -364,3 +364,6 @@ fn tail(bytes: &[u8], limit: usize) -> String {
     let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
     if from > 0 { format!("(shortened) …{text}") } else { text }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,10 @@ pub struct Observed<'a> {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent answers, each read by its own caller"
+)]
 pub struct Plan {
     /// With the part.
     pub part: PartStep,
@@ -70,8 +74,8 @@ pub struct Plan {
     pub wanted: Option<Time>,
     /// When to ask again if nothing happens.
     pub wake: Option<Time>,
-    /// A run failed and waits to be tried again: there is work at hand until then.
-    pub backing_off: bool,
+    /// A run failed and is tried again then: there is work at hand meanwhile.
+    pub retry_at: Option<Time>,
     /// Whether the last run under the present key was given up.
     pub dead: bool,
 }
@@ -108,7 +112,7 @@ impl Plan {
             run: None,
             wanted: None,
             wake: None,
-            backing_off: false,
+            retry_at: None,
             dead: false,
         }
     }
@@ -229,7 +233,7 @@ fn keep(
         }
         if !failing.dead && failing.not_before > now {
             wakes.push(failing.not_before);
-            plan.backing_off = !subscription.spec.suspend;
+            plan.retry_at = (!subscription.spec.suspend).then_some(failing.not_before);
             return plan.waking(&wakes, now);
         }
     }

@@ -186,7 +186,7 @@ impl Reconciler for Planner {
             let wait = Duration::try_from(wake.duration_since(looked.now)).unwrap_or_default();
             // Never before the moment itself: node time has a finer grain than timers.
             let wait = wait + Duration::from_millis(1);
-            if plan.backing_off { Action::HoldFor(wait) } else { Action::RequeueAfter(wait) }
+            if plan.retry_at.is_some() { Action::HoldFor(wait) } else { Action::RequeueAfter(wait) }
         }))
     }
 

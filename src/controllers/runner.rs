@@ -20,6 +20,7 @@ use super::planner::plan_now;
 use super::request::{Subject, batch_key, environment, label, request};
 use super::verdict::{Fault, judge};
 use super::world::{Plugin, SubFact};
+use crate::api::fact::FactId;
 use crate::api::object::ObjectKey;
 use crate::api::run::{Intent, Work};
 use crate::plugin::{DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, RunSpec, Spawner};
@@ -67,6 +68,7 @@ pub struct Runner {
     shared: Arc<Shared>,
     spawner: Arc<dyn Spawner>,
     slots: TriggerSender<PluginSlot>,
+    plans: TriggerSender<SubFact>,
     conditions: TriggerSender<ObjectKey>,
     cancel: CancellationToken,
     backoff: Backoff,
@@ -89,7 +91,10 @@ pub enum RunError {
 
 /// What to do when a batch is over.
 enum Next {
-    Again,
+    /// Nothing ran: it was no longer due, or the daemon stops.
+    Nothing,
+    /// A run ended, and its outcome is stored.
+    Ended,
     HostFailed(HostError),
 }
 
@@ -99,6 +104,7 @@ impl Runner {
         shared: Arc<Shared>,
         spawner: Arc<dyn Spawner>,
         slots: TriggerSender<PluginSlot>,
+        plans: TriggerSender<SubFact>,
         conditions: TriggerSender<ObjectKey>,
         cancel: CancellationToken,
     ) -> Result<Self, RunError> {
@@ -107,6 +113,7 @@ impl Runner {
             shared,
             spawner,
             slots,
+            plans,
             conditions,
             cancel,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
@@ -124,7 +131,7 @@ impl Runner {
     ) -> Result<Next, RunError> {
         let subjects = self.intend(subscription, self.still_due(subscription, items)).await?;
         if subjects.is_empty() {
-            return Ok(Next::Again);
+            return Ok(Next::Nothing);
         }
         let name = plugin.accepted.resource.key.name.as_str();
         let started = self.shared.clock.now();
@@ -133,7 +140,7 @@ impl Runner {
         let spec = run_spec(plugin, &subjects, Bytes::from(stdin.clone()));
         let run_label = spec.label.clone();
         let outcome = match self.spawner.run(spec, self.cancel.clone()).await {
-            Ok(outcome) if outcome.exit == Exit::Cancelled => return Ok(Next::Again),
+            Ok(outcome) if outcome.exit == Exit::Cancelled => return Ok(Next::Nothing),
             Ok(outcome) => outcome,
             Err(error) => return Ok(Next::HostFailed(error)),
         };
@@ -155,7 +162,7 @@ impl Runner {
             executable: (self.shared.identify)(&plugin.spec.executable),
         };
         record(&self.shared, ended, &self.runs).await?;
-        Ok(Next::Again)
+        Ok(Next::Ended)
     }
 
     /// The items that the planner would still run, with their facts.
@@ -251,6 +258,14 @@ impl Runner {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
         let message = "the last run could be started".to_owned();
         self.set_readiness(plugin, Readiness { ready: true, reason: "Started", message });
+    }
+
+    /// A plan made between the commit and the end of the run found it still under way and asked for
+    /// nothing: a retry that was due already would be forgotten.
+    fn plan_again(&self, subscription: &Arc<str>, facts: Vec<FactId>) {
+        for fact in facts {
+            self.plans.related(SubFact { subscription: Arc::clone(subscription), fact });
+        }
     }
 
     fn set_readiness(&self, plugin: &Arc<str>, readiness: Readiness) {
@@ -408,9 +423,14 @@ impl Reconciler for Runner {
             Next::HostFailed(error) => {
                 Ok(Action::RequeueAfter(self.host_failed(&key.plugin, generation, &error)))
             }
-            Next::Again => {
+            next => {
                 taken.completed = true;
                 self.host_worked(&key.plugin);
+                let facts: Vec<_> = taken.items.iter().map(|item| item.fact).collect();
+                drop(taken);
+                if matches!(next, Next::Ended) {
+                    self.plan_again(&subscription, facts);
+                }
                 // There may be more; the look is cheap, and a slot never sleeps on work.
                 Ok(Action::HoldFor(Duration::ZERO))
             }

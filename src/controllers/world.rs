@@ -81,6 +81,26 @@ impl World {
         self.by_fact.get(fact).into_iter().flatten()
     }
 
+    /// Everything that is remembered of all subscriptions and facts, in no order.
+    pub fn dealings(&self) -> impl Iterator<Item = &Dealing> {
+        self.dealings.values().flat_map(HashMap::values)
+    }
+
+    /// How many live facts a subscription matches.
+    pub fn matched(&self, name: &str, now: Time) -> usize {
+        let Some(matches) = self.objects.matcher.get(name) else { return 0 };
+        let max_age = self.objects.max_age(&matches.group);
+        let live = |id: &FactId| {
+            let fact = self.facts.get(id);
+            fact.is_some_and(|fact| fact.end(max_age) > now && matches.matches(&fact.event))
+        };
+        let types: BTreeSet<&String> = matches.spec.types.iter().collect();
+        types
+            .into_iter()
+            .map(|of| self.facts.of_type(&matches.group, of).filter(live).count())
+            .sum()
+    }
+
     /// All parts, in no order.
     pub fn parts(&self) -> impl Iterator<Item = &Arc<Part>> {
         self.dealings.values().flat_map(HashMap::values).filter_map(|d| d.part.as_ref())

@@ -8,7 +8,9 @@ use futures::future::BoxFuture;
 
 use super::node::Node;
 use crate::api::Time;
-use crate::control::{self, Converged, Effective, EffectiveRevision, GroupFigures, Live, Pending};
+use crate::control::{
+    self, Converged, Effective, EffectiveRevision, GroupFigures, Live, Pending, WorkFigures,
+};
 use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
 use crate::sources::config_dir::ConfigHandle;
@@ -154,25 +156,19 @@ impl Live for Running {
     fn matched(&self) -> BTreeMap<String, u64> {
         let world = self.node.shared.world();
         let now = self.node.shared.clock.now();
-        world
-            .objects
-            .subscriptions()
-            .map(|(name, subscription)| {
-                let max_age = world.objects.max_age(&subscription.spec.group_ref);
-                let live = |key: &crate::controllers::world::SubFact| {
-                    world.facts.get(&key.fact).is_some_and(|fact| {
-                        fact.end(max_age) > now
-                            && world
-                                .objects
-                                .matcher
-                                .get(name)
-                                .is_some_and(|matches| matches.matches(&fact.event))
-                    })
-                };
-                let count = world.of_subscription(name).iter().filter(|key| live(key)).count();
-                (name.to_string(), count as u64)
-            })
-            .collect()
+        let names = world.objects.subscriptions().map(|(name, _)| name);
+        names.map(|name| (name.to_string(), world.matched(name, now) as u64)).collect()
+    }
+
+    fn work(&self) -> Option<WorkFigures> {
+        let world = self.node.shared.world();
+        let now = self.node.shared.clock.now();
+        let mut figures = WorkFigures::default();
+        for dealing in world.dealings() {
+            dealing.part.iter().for_each(|part| figures.count_part(part, now));
+            dealing.work.iter().for_each(|work| figures.count_work(work));
+        }
+        Some(figures)
     }
 }
 

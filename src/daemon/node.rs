@@ -122,6 +122,7 @@ impl Node {
             Arc::clone(&shared),
             Arc::clone(&spawner),
             triggers.slots.clone(),
+            triggers.plans.clone(),
             triggers.conditions.clone(),
             cancel.clone(),
         )?);

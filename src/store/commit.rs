@@ -284,6 +284,10 @@ impl Committer {
             }
             job.finish(revision);
         }
+        // Nobody's answer has to wait for this look.
+        for defect in self.shared.engine.defects() {
+            self.shared.note(HealthNote::Defect(defect));
+        }
     }
 
     fn apply_and_publish(&mut self, group: Group) -> Result<(), StoreError> {
@@ -337,9 +341,6 @@ impl Committer {
     fn publish(&self, changes: ChangeGroup) {
         self.shared.engine.note_durable(self.meta.revision);
         self.shared.feed.append(changes);
-        for defect in self.shared.engine.defects() {
-            self.shared.note(HealthNote::Defect(defect));
-        }
     }
 
     /// Checks one slice of the store; false when there is nothing left to check.

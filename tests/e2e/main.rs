@@ -10,6 +10,7 @@ mod emit;
 mod events;
 mod faults;
 mod guide;
+mod log;
 mod manifests;
 mod offline;
 mod plugins;

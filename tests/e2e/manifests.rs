@@ -96,6 +96,7 @@ fn a_manifest_is_dropped_in_edited_broken_repaired_renamed_and_deleted() {
 
     node.remove("renamed.yaml");
     node.soon_object("its deletion", "WireGuardInterface", "wg0", Value::is_null);
+    node.converge();
     assert!(node.effective().iter().all(|r| r["metadata"]["name"] != "wg0"));
 
     assert_eq!(undisturbed(&node), before);
@@ -106,7 +107,7 @@ fn one_resource_of_a_router_is_broken_and_repaired_and_the_others_stay() {
     let (node, _daemon) = busy_node();
     let router = |mtu: &str| {
         let indent =
-            |text: String| text.lines().map(|l| format!("      {l}\n")).collect::<String>();
+            |text: String| format!("      {}\n", text.trim_end().replace('\n', "\n      "));
         let mut text = "apiVersion: routerd.net/v1alpha1\nkind: Router\nmetadata: {name: r}\nspec:\n  resources:\n".to_owned();
         for n in 0..40 {
             let resource = if n == 20 {

@@ -64,7 +64,8 @@ fn a_stopped_node_lists_its_events_objects_and_runs() {
     node.ctl(GUIDE_EVENT).exits(0);
     once(&node);
     assert_eq!(node.ctl("get events -o json").json().as_array().map(Vec::len), Some(1));
-    assert_eq!(node.ctl("get runs -o json").json().as_array().map(Vec::len), Some(1));
+    let runs = node.ctl("get runs -o json").json();
+    assert_eq!(runs.as_array().map(Vec::len), Some(1), "{}", node.log());
     assert_eq!(node.get("EventGroup", "cloudedge")["spec"]["nodeName"], "cloud-router");
     node.ctl("status").exits(0);
 }

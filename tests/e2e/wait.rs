@@ -88,5 +88,6 @@ fn given_up_work_and_missing_plugins_count_as_settled() {
     let _daemon = node.serve();
     node.emit("one", "seen", "a");
     node.converge();
-    assert_eq!(node.status()["subscriptions"][0]["deadLettered"], 1);
+    let status = node.status();
+    assert_eq!(status["subscriptions"][0]["deadLettered"], 1, "{status:#}\n{}", node.log());
 }

@@ -115,9 +115,34 @@ fn halves_of_a_failed_batch_stay_apart() {
         item.cohort = (n < 4).then(|| Cohort { run: 1, place: u32::from(n / 2) });
         dispatch.want(&sub, &plugin, Windows::default(), item, now);
     }
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [4, 5]);
     assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [0, 1]);
     assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [2, 3]);
-    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [4, 5]);
+}
+
+#[test]
+fn what_never_failed_waits_for_one_failing_run_at_most() {
+    let (sub, plugin) = names();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    for n in 0..100u8 {
+        let mut poison = item(n, "a");
+        poison.due.retry = true;
+        poison.cohort = Some(Cohort { run: u64::from(n), place: 0 });
+        dispatch.want(&sub, &plugin, Windows::default(), poison, now);
+    }
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [0]);
+    for n in 100..103 {
+        dispatch.want(&sub, &plugin, Windows::default(), item(n, "a"), now);
+    }
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [100, 101, 102]);
+    // Nor does what never failed keep the failing from their turn.
+    for n in 103..106 {
+        dispatch.want(&sub, &plugin, Windows::default(), item(n, "a"), now);
+    }
+    assert_eq!(batch(dispatch.pick(&plugin, 1, now)), [1]);
+    assert_eq!(batch(dispatch.pick(&plugin, 1, now)), [103]);
+    assert_eq!(batch(dispatch.pick(&plugin, 1, now)), [2]);
 }
 
 #[test]

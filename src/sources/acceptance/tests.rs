@@ -287,6 +287,19 @@ fn the_first_of_two_is_in_force_and_the_next_takes_over_with_the_same_uid() {
 }
 
 #[test]
+fn a_shadowed_claim_is_looked_at_again_when_the_first_file_has_been_gone_long_enough() {
+    let mut world = World::new();
+    world.file("a.yaml", &[Good("x", 1)]);
+    world.file("b.yaml", &[Good("x", 2)]);
+    world.after(0);
+    world.remove("a.yaml");
+    assert_eq!(world.after(0).wake_after, Some(Waits::default().vanished_file));
+    let decision = world.after(400);
+    assert_eq!(decision.upserts[0].source.file, "/c/b.yaml");
+    assert_eq!(decision.wake_after, None);
+}
+
+#[test]
 fn a_broken_first_claim_holds_its_place_only_if_it_ever_was_good() {
     let mut world = World::new();
     world.file("b.yaml", &[Good("x", 2)]);

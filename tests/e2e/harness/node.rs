@@ -70,18 +70,27 @@ impl Node {
 
     /// Copies a program to the node's plugins. Returns its path.
     pub fn install(&self, program: &Path, name: &str) -> PathBuf {
-        let to = self.path("bin").join(name);
-        let beside = self.path("beside");
-        fs::copy(program, &beside).expect("copy");
-        fs::rename(&beside, &to).expect("rename");
-        to
+        self.place(name, Command::new("cat").arg(program))
     }
 
     /// Writes a shell script as a plugin. Returns its path.
     pub fn script(&self, name: &str, body: &str) -> PathBuf {
-        let to = self.path("bin").join(name);
-        let beside = self.path("beside");
-        fs::write(&beside, format!("#!/bin/sh\n{body}\n")).expect("write");
+        self.place(name, Command::new("printf").args(["#!/bin/sh\n%s\n", body]))
+    }
+
+    /// Makes an executable of what `source` prints. Another process writes it: were it open for
+    /// writing in here for an instant, a child that a parallel test is starting would hold it open,
+    /// and executing it would fail as "text file busy".
+    fn place(&self, name: &str, source: &mut Command) -> PathBuf {
+        let (beside, to) = (self.path("beside"), self.path("bin").join(name));
+        let mut printing = source.stdout(Stdio::piped()).spawn().expect("it prints");
+        let printed = printing.stdout.take().expect("piped");
+        let written = Command::new("dd")
+            .args(["bs=1M", "status=none"])
+            .arg(format!("of={}", beside.display()))
+            .stdin(printed)
+            .status();
+        assert!(written.expect("dd runs").success() && printing.wait().expect("wait").success());
         fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("mode");
         fs::rename(&beside, &to).expect("rename");
         to
