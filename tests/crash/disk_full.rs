@@ -93,7 +93,7 @@ fn restarts_when_full(node: &mut Node, line: &str) {
             println!("  restart on a full disk: starts, reads, refuses to write");
         }
         Some(status) => {
-            assert_eq!(status.code(), Some(1), "{status}:\n{}", node.tail());
+            assert_eq!(status.code(), Some(3), "{status}:\n{}", node.tail());
             let log = node.log();
             let last = log.lines().last().unwrap_or_default();
             assert!(last.contains("full"), "{log}");

@@ -324,8 +324,10 @@ impl Drop for Node {
 /// Runs a command to its end.
 pub fn finish(mut command: Command, input: &str) -> Said {
     let mut child = command.spawn().expect("the command is spawned");
-    // Whoever does not read its input says why in its answer.
-    _ = child.stdin.take().expect("stdin").write_all(input.as_bytes());
+    let (mut stdin, input) = (child.stdin.take().expect("stdin"), input.to_owned());
+    // Beside the reading: it answers while it reads. One that does not read to the end says why in
+    // its answer.
+    std::thread::spawn(move || _ = stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().expect("the command ends");
     Said {
         code: output.status.code(),
