@@ -142,6 +142,7 @@ impl Bench {
             Arc::clone(&shared),
             Arc::clone(&fake) as _,
             triggers.slots.clone(),
+            triggers.plans.clone(),
             triggers.conditions.clone(),
             CancellationToken::new(),
         )
@@ -301,6 +302,7 @@ impl Bench {
             Arc::clone(&self.shared),
             Arc::clone(&fake) as _,
             triggers().slots,
+            triggers().plans,
             triggers().conditions,
             CancellationToken::new(),
         );
@@ -361,6 +363,8 @@ fn triggers() -> Triggers {
         slots: Controller::new("runs", backoff).triggers(),
         history: Controller::new("history", backoff).triggers(),
         conditions: Controller::new("conditions", backoff).triggers(),
+        published: Controller::new("effective", backoff).triggers(),
+        outputs: Controller::new("outputs", backoff).triggers(),
     }
 }
 

@@ -59,10 +59,6 @@ pub struct Observed<'a> {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent answers, each read by its own caller"
-)]
 pub struct Plan {
     /// With the part.
     pub part: PartStep,
