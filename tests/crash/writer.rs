@@ -147,7 +147,7 @@ pub fn check(state: &Path, promises: &Promises) -> Verdict {
                 verdict.lost.push(format!("{key}: version {}, promised {promised}", value.version));
             }
             other => {
-                verdict.lost.push(format!("{key}: {:?}, promised {promised}", other.map(|_| ())))
+                verdict.lost.push(format!("{key}: {:?}, promised {promised}", other.map(|_| ())));
             }
         }
     }

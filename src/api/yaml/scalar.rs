@@ -37,8 +37,10 @@ impl Scalar {
     /// A scalar as written without quotes.
     pub fn plain(text: impl Into<Box<str>>) -> Self {
         let text = text.into();
-        // No text stands without quotes and begins or ends with white space: that one is a string.
-        let verbatim = is_ambiguous(&text) && text.trim() == &*text;
+        // What is ambiguous is made of visible ASCII; with white space around it or anything else
+        // in it, the text could not stand without quotes and is a string.
+        let visible = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let verbatim = is_ambiguous(&text) && visible && text.trim() == &*text;
         Self { text, verbatim }
     }
 
