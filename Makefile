@@ -46,7 +46,9 @@ bench: ## Measure the real parts on this machine
 crash: ## The long suites: kill -9, power cuts, simulation (CRASH_ROUNDS, SIM_COUNT)
 	$(CARGO) build --locked --bins --example $(PLUGIN)
 	CRASH=1 CRASH_ROUNDS=$(CRASH_ROUNDS) $(CARGO) test --locked --test crash
+ifneq ($(wildcard tests/sim/main.rs),)
 	SIM_COUNT=$(SIM_COUNT) $(CARGO) test --locked --release --test sim -- --nocapture
+endif
 
 fuzz: ## Fuzz the readers of foreign bytes for a minute each (needs cargo-fuzz and nightly)
 	for target in yaml decode event key; do \

@@ -37,6 +37,7 @@ use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
 use crate::sources::node_time::SystemClock;
 use crate::sources::scan::Manifests;
+pub use crate::store::OpenError;
 use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
 
 /// How long runs under way have to end when the daemon is asked to stop.

@@ -84,7 +84,7 @@ fn emit_what_goes(node: &Node) -> HashSet<String> {
 /// again is safe.
 fn recover(node: &mut Node, acknowledged: &HashSet<String>, what: &str) -> End {
     node.start();
-    assert!(!node.has_quarantine(), "{what}: a crash was taken for damage\n{}", node.log());
+    assert!(!node.has_quarantine(), "{what}: a crash was taken for damage\n{}", node.tail());
     let kept = node.event_ids();
     let missing: Vec<_> = acknowledged.difference(&kept).collect();
     assert!(missing.is_empty(), "{what}: acknowledged and lost: {missing:?}");
@@ -112,7 +112,7 @@ fn die_at_every_arrival(point: &str) -> u64 {
                 return arrival - 1;
             }
             let status = node.wait_ended();
-            assert_eq!(status.signal(), Some(SIGKILL), "{what}: {status}\n{}", node.log());
+            assert_eq!(status.signal(), Some(SIGKILL), "{what}: {status}\n{}", node.tail());
         }
         recover(&mut node, &acknowledged, &what).assert_is(&undisturbed, &what);
     }
@@ -160,7 +160,7 @@ fn a_plugin_that_kills_the_daemon_has_its_effect_stored_once() {
         node.start();
         let acknowledged = emit_what_goes(&node);
         let status = node.wait_ended();
-        assert_eq!(status.signal(), Some(SIGKILL), "{moment}: {status}\n{}", node.log());
+        assert_eq!(status.signal(), Some(SIGKILL), "{moment}: {status}\n{}", node.tail());
         recover(&mut node, &acknowledged, moment).assert_is(&undisturbed, moment);
     }
 }
@@ -207,7 +207,7 @@ fn dying_while_a_part_is_retired_ends_like_an_undisturbed_retirement() {
         node.converge();
         retract(&node);
         let status = node.wait_ended();
-        assert_eq!(status.signal(), Some(SIGKILL), "{what}: {status}\n{}", node.log());
+        assert_eq!(status.signal(), Some(SIGKILL), "{what}: {status}\n{}", node.tail());
         recover(&mut node, &acknowledged, &what).assert_is(&undisturbed, &what);
     }
 }

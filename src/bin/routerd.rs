@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use routerd::daemon::{ServeOptions, serve};
-use routerd::store::OpenError;
+use routerd::daemon::{OpenError, ServeOptions, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Facts that one router observes become desired state on another.

@@ -238,9 +238,8 @@ impl Control {
         emit::new_id(now)
     }
 
-    /// Waits until all is processed, or the time is over.
     /// The revision of the effective config: at once without `after`, else when it is above it. After
-    /// [`WATCH`] the present one is answered, changed or not: the caller asks again.
+    /// 20 s the present one is answered, changed or not: the caller asks again.
     pub async fn revision(&self, after: Option<u64>) -> Result<EffectiveRevision, ApiError> {
         let live = self.live().ok_or_else(|| {
             ApiError::new(Reason::NeedsDaemon, "only a running daemon has revisions to watch")
@@ -251,7 +250,7 @@ impl Control {
         Ok(changed.unwrap_or_else(|_| live.revision()))
     }
 
-    /// Waits for the fixed point.
+    /// Waits until all is processed, or the time is over.
     pub async fn wait(&self, request: WaitRequest) -> Result<WaitAnswer, ApiError> {
         let live = self.live().ok_or_else(|| {
             ApiError::new(Reason::NeedsDaemon, "only a running daemon converges")

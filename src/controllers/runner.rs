@@ -361,15 +361,9 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// A slot that runs, so that due work is offered to the others.
+/// A slot that has a batch, so that due work is offered to the others. It looks again when it is
+/// done, so nobody has to wake it.
 struct Running<'a>(&'a Shared, &'a PluginSlot);
-
-impl<'a> Running<'a> {
-    fn mark(shared: &'a Shared, slot: &'a PluginSlot) -> Self {
-        shared.dispatch().set_running(&slot.plugin, slot.slot, true);
-        Self(shared, slot)
-    }
-}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
@@ -395,11 +389,13 @@ impl Reconciler for Runner {
         if let Some(wait) = self.held_back(&key.plugin, generation) {
             return Ok(Action::RequeueAfter(wait));
         }
-        let _running = Running::mark(&self.shared, key);
         let max = usize::try_from(plugin.spec.batch.max_events).unwrap_or(1);
         let (pick, idle) = {
             let mut dispatch = self.shared.dispatch();
             let pick = dispatch.pick(&key.plugin, max, Instant::now());
+            // In the same breath as the pick: a slot that found nothing must count as idle before
+            // the next run is wanted, or nobody would look for that one.
+            dispatch.set_running(&key.plugin, key.slot, matches!(pick, Pick::Batch { .. }));
             (pick, dispatch.idle_slot(&key.plugin, concurrency))
         };
         let (subscription, items) = match pick {
@@ -414,6 +410,7 @@ impl Reconciler for Runner {
                 (subscription, items)
             }
         };
+        let _running = Running(&self.shared, key);
         let mut taken = Taken {
             runner: self,
             plugin: &key.plugin,

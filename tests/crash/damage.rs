@@ -11,6 +11,9 @@ use super::random::Random;
 
 const EVENTS: u32 = 150;
 
+/// What is done to a state directory.
+type Harm<'a> = &'a dyn Fn(&Path);
+
 /// Harms copies of a store in every way, `harms` times at random places.
 pub fn run(harms: u64, random: &mut Random) {
     let original = filled(EVENTS);
@@ -19,8 +22,10 @@ pub fn run(harms: u64, random: &mut Random) {
     let data = |state: &Path| state.join("db/db");
     let length = fs::metadata(data(original.state())).expect("metadata").len();
 
+    assert!(!try_harm(&original, "copied and not harmed", &|_| ()), "a sound copy is distrusted");
+
     // Whatever comes of these, it must not be taken for a sound store.
-    let must: [(&str, &dyn Fn(&Path)); 6] = [
+    let must: [(&str, Harm<'_>); 6] = [
         ("emptied", &|state| fs::write(data(state), b"").expect("emptied")),
         ("zeroed", &|state| zero(&data(state), 0, length)),
         ("database deleted", &|state| fs::remove_dir_all(state.join("db")).expect("deleted")),
@@ -89,7 +94,7 @@ fn filled(events: u32) -> Node {
 
 /// Starts a daemon on a harmed copy. Says whether it moved the database to quarantine; if not,
 /// everything is there.
-fn try_harm(original: &Node, what: &str, harm: &dyn Fn(&Path)) -> bool {
+fn try_harm(original: &Node, what: &str, harm: Harm<'_>) -> bool {
     let mut node = Node::new();
     copy(original.state(), node.state());
     harm(node.state());

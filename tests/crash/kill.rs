@@ -45,7 +45,7 @@ pub fn run(rounds: u64, random: &mut Random) {
 /// Restarts and looks for everything that was promised.
 fn check(node: &mut Node, ledger: &Ledger, round: u64) -> usize {
     node.start_busy();
-    assert!(!node.has_quarantine(), "round {round}: quarantined\n{}", node.log());
+    assert!(!node.has_quarantine(), "round {round}: quarantined\n{}", node.tail());
     // Parts first: an event that comes in between is no part without an event.
     let parts = node.parts();
     let kept = node.event_ids();

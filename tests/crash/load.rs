@@ -15,7 +15,7 @@ use super::random::Random;
 /// Subjects that the events are about: each is observed again and again.
 const SUBJECTS: u64 = 400;
 /// Lines that a stream sends at most.
-const LINES: u64 = 60;
+const LINES: u64 = 40;
 
 /// What was sent and what was acknowledged, over all rounds.
 #[derive(Default)]

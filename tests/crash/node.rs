@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// Everything that is waited for comes within this, on a busy machine too.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 /// The group and the type of all events here.
@@ -151,7 +151,7 @@ impl Node {
     /// Starts the daemon and waits until it answers; panics if it ends instead.
     pub fn start_busy(&mut self) {
         if let Some(status) = self.try_start(&[]) {
-            panic!("the daemon ended with {status} instead of starting:\n{}", self.log());
+            panic!("the daemon ended with {status} instead of starting:\n{}", self.tail());
         }
     }
 
@@ -169,7 +169,7 @@ impl Node {
             assert!(
                 Instant::now() < deadline,
                 "the daemon neither answers nor ends:\n{}",
-                self.log()
+                self.tail()
             );
             std::thread::sleep(LOOK_AGAIN);
         }
@@ -203,7 +203,7 @@ impl Node {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "the daemon does not end:\n{}", self.log());
+            assert!(Instant::now() < deadline, "the daemon does not end:\n{}", self.tail());
             std::thread::sleep(LOOK_AGAIN);
         }
     }
@@ -228,12 +228,19 @@ impl Node {
         rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::TERM)
             .expect("signalled");
         let status = self.wait_ended();
-        assert!(status.success(), "{status}:\n{}", self.log());
+        assert!(status.success(), "{status}:\n{}", self.tail());
     }
 
     /// All that the daemons of this node have logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The end of the log, for messages.
+    pub fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     /// A `routerctl` of this node, not yet started.
@@ -274,7 +281,7 @@ impl Node {
     /// Waits for the fixed point; panics with what is pending if it does not come.
     pub fn converge(&self) {
         let said = self.ctl(&["wait", "--converged", "--timeout", "90s"]);
-        assert_eq!(said.code, Some(0), "{said:?}\n{}", self.log());
+        assert_eq!(said.code, Some(0), "{said:?}\n{}", self.tail());
     }
 
     /// The ids of all events that are kept.
@@ -317,8 +324,10 @@ impl Drop for Node {
 /// Runs a command to its end.
 pub fn finish(mut command: Command, input: &str) -> Said {
     let mut child = command.spawn().expect("the command is spawned");
-    // Whoever does not read its input says why in its answer.
-    _ = child.stdin.take().expect("stdin").write_all(input.as_bytes());
+    let (mut stdin, input) = (child.stdin.take().expect("stdin"), input.to_owned());
+    // Beside the reading: it answers while it reads. One that does not read to the end says why in
+    // its answer.
+    std::thread::spawn(move || _ = stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().expect("the command ends");
     Said {
         code: output.status.code(),

@@ -33,7 +33,7 @@ fn stopped() -> Node {
     node
 }
 
-/// Reading and emitting both say `words` and exit with 3, as does a daemon, with 1.
+/// Reading and emitting both say `words` and exit with 3, as does a daemon.
 fn assert_refused(node: &mut Node, words: &str) {
     let line = event_line("event-2", 2, 2);
     for said in [node.ctl(&["get", "events"]), node.ctl_with(&["emit", "-f", "-"], &line)] {
@@ -42,7 +42,7 @@ fn assert_refused(node: &mut Node, words: &str) {
         assert!(said.stdout.is_empty(), "{said:?}");
     }
     let status = node.try_start(&[]).expect("no daemon starts there");
-    assert_eq!(status.code(), Some(1), "{status}: {}", node.log());
+    assert_eq!(status.code(), Some(3), "{status}: {}", node.tail());
     assert!(node.log().contains(words), "{words:?} is not in the log: {}", node.log());
 }
 
@@ -55,14 +55,22 @@ fn a_lock_without_a_socket_is_waited_for() {
     assert!(said.stderr.contains("is in use, and no routerd answers"), "{said:?}");
     assert!(began.elapsed() >= Duration::from_secs(5), "it did not wait for the lock");
     let status = node.try_start(&[]).expect("no second daemon");
-    assert_eq!(status.code(), Some(1), "{status}");
+    assert_eq!(status.code(), Some(3), "{status}");
     assert!(node.log().contains("is in use by another process"), "{}", node.log());
-    // One that is released meanwhile is no hindrance.
+    // One that is released meanwhile is no hindrance, neither for a command nor for a daemon.
     let waiting = node.routerctl(&["get", "events"]);
     let waiting = std::thread::spawn(move || finish(waiting, ""));
     drop(store);
     let said = waiting.join().expect("routerctl");
     assert!(said.code == Some(0) && said.stdout.contains("event-1"), "{said:?}");
+    let (store, _) = Store::open(&options(&node)).expect("the store opens");
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        drop(store);
+    });
+    node.start();
+    release.join().expect("released");
+    node.stop();
 }
 
 fn a_newer_store_is_left_alone() {

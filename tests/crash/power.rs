@@ -154,7 +154,7 @@ fn cut_once(says: Says, early: bool, random: &mut Random) -> (u64, Verdict) {
     if early {
         random.pause(Duration::from_millis(120));
     } else {
-        is_first.recv_timeout(Duration::from_mins(1)).expect("the writer writes");
+        is_first.recv_timeout(Duration::from_secs(60)).expect("the writer writes");
         random.pause(Duration::from_millis(900));
     }
     let after = disk.cut(|| writer.kill().expect("killed"));

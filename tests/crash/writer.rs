@@ -41,8 +41,9 @@ impl Value {
             7..9 => 60_000,
             _ => 1 << 20,
         };
-        let mut chunk = String::with_capacity(256);
-        (0..16).for_each(|_| chunk.push_str(&format!("{:016x}", random.next())));
+        let chunk = hex::encode(
+            std::array::from_fn::<u64, 16, _>(|_| random.next()).map(u64::to_be_bytes).concat(),
+        );
         let mut body = chunk.repeat(length.div_ceil(chunk.len()));
         body.truncate(length);
         Self { key, version, body }
@@ -159,7 +160,7 @@ pub fn check(state: &Path, promises: &Promises) -> Verdict {
 /// Waits for the store's own check of every row, and reads every row.
 fn scrub(store: &Store) -> Option<String> {
     let health = store.health();
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !health.borrow().scrub_done {
         assert!(Instant::now() < deadline, "the scrub does not end");
         std::thread::sleep(Duration::from_millis(2));

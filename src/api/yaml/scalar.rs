@@ -37,7 +37,10 @@ impl Scalar {
     /// A scalar as written without quotes.
     pub fn plain(text: impl Into<Box<str>>) -> Self {
         let text = text.into();
-        let verbatim = is_ambiguous(&text);
+        // What is ambiguous is made of visible ASCII; with white space around it or anything else
+        // in it, the text could not stand without quotes and is a string.
+        let visible = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let verbatim = is_ambiguous(&text) && visible && text.trim() == &*text;
         Self { text, verbatim }
     }
 

@@ -17,9 +17,9 @@ fn batches(max: u32) -> Json {
 
 /// Fails while `poison` is among the events.
 fn poisoned(poison: &'static str) -> impl FnMut(&Json) -> Reply + Send {
-    move |request| match ids(request).iter().any(|id| id == poison) {
-        true => Reply::Exit(1),
-        false => answer(request),
+    move |request| {
+        let poisoned = ids(request).iter().any(|id| id == poison);
+        if poisoned { Reply::Exit(1) } else { answer(request) }
     }
 }
 
