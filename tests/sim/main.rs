@@ -1,8 +1,8 @@
 //! Simulation: the real node on an engine in memory, under a clock that only the test moves,
 //! against a small model of what it should come to.
 //!
-//! `SIM_SEED=<n> cargo test --test sim histories` replays one history; `SIM_COUNT=<n>` plays as
-//! many from a fresh seed.
+//! `SIM_SEED=<n> cargo test --test sim histories` replays one history and prints what happened in
+//! it; `SIM_COUNT=<n>` says how many are played, `SIM_FIRST=<n>` from which seed on.
 
 mod clock;
 mod dice;
