@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use routerd::api::clock::Clock;
+use routerd::api::duration::GoDuration;
 use routerd::api::event::Event;
 use routerd::api::plugin::PluginRequest;
 use routerd::plugin::{Exit, HostError, Outcome, RunSpec, Spawner, StderrTail};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
+use super::clock::SimClock;
 use super::dice::Dice;
 
 /// What a plugin proposes for one event.
@@ -103,17 +106,18 @@ struct State {
 
 /// Runs the simulated plugins.
 #[derive(Debug, Clone)]
-pub struct Plugins(Arc<Mutex<State>>);
+pub struct Plugins(Arc<Mutex<State>>, Arc<SimClock>);
 
 impl Plugins {
-    pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+    pub fn new(seed: u64, clock: Arc<SimClock>) -> Self {
+        let state = State {
             modes: HashMap::new(),
             poisoned: false,
             slowness: Duration::ZERO,
             dice: Dice::seeded(seed),
             log: Log::default(),
-        })))
+        };
+        Self(Arc::new(Mutex::new(state)), clock)
     }
 
     pub fn set_mode(&self, plugin: &str, mode: Mode) {
@@ -252,8 +256,11 @@ impl Spawner for Plugins {
                 Mode::BadResult => outcome(Exit::Code(0), b"kind: Nonsense\n".to_vec(), takes),
                 _ => {
                     let mut state = self.state();
-                    // What it may not propose is refused: no success.
-                    if mode == Mode::Good && !env.contains_key("INCAPABLE") {
+                    // What it may not propose is refused, and what the clock has left behind is over
+                    // before it is known: no success.
+                    let ttl: GoDuration = env["TTL"].parse().expect("a duration");
+                    let over = self.1.now() >= request.spec.now + ttl.get();
+                    if !over && !env.contains_key("INCAPABLE") {
                         let keys = request.spec.events.iter().map(|e| e.run_key.clone());
                         state.log.answered.extend(keys);
                     }
