@@ -97,7 +97,7 @@ impl History {
             45..63 => self.edit().await,
             63..83 => self.pass().await,
             83..92 => self.trouble(),
-            92..96 => self.crash(),
+            92..96 => self.crash().await,
             96..98 => self.restart().await,
             _ => self.set_clock().await,
         }
@@ -332,14 +332,14 @@ impl History {
         }
     }
 
-    fn crash(&mut self) {
+    async fn crash(&mut self) {
         if self.host.up.is_none() {
             self.note("start".into());
             return self.host.start();
         }
         self.note("crash".into());
         let seed = self.dice.draw();
-        self.host.crash(seed);
+        self.host.crash(seed).await;
         if self.dice.chance(70) {
             self.note("start".into());
             self.host.start();

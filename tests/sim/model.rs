@@ -95,8 +95,16 @@ impl Model {
             }
         };
         let interval = (observed(&event), end_of(&event, max_age));
-        self.intervals.entry(key_of(&event)).or_default().push(interval);
+        let key = key_of(&event);
+        let before = self.newest_of(&key);
+        self.intervals.entry(key.clone()).or_default().push(interval);
         self.events.insert(id, event);
+        // What was seen of an observation's end is of no more account once a newer one took over.
+        if let Some(before) = before
+            && self.newest_of(&key).is_some_and(|newest| newest.id != before.id)
+        {
+            self.seen_ends.remove(&(before.group, before.id));
+        }
         emitted
     }
 
@@ -109,6 +117,11 @@ impl Model {
                 self.seen_ends.insert((event.group.clone(), event.id.clone()), end);
             }
         }
+    }
+
+    fn newest_of(&self, key: &Key) -> Option<Event> {
+        let own = self.events.values().filter(|event| key_of(event) == *key);
+        own.max_by_key(|event| (observed(event), &event.id)).cloned()
     }
 
     /// The newest event of each key.

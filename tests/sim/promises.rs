@@ -118,7 +118,7 @@ fn nodes_that_hear_of_the_same_facts_in_another_order_print_the_same_bytes() {
                     }
                     if dice.chance(10) {
                         let seed = dice.draw();
-                        host.crash(seed);
+                        host.crash(seed).await;
                         host.start();
                     }
                 }
@@ -405,7 +405,7 @@ fn a_clock_that_goes_back_revives_nothing_also_after_a_restart() {
         for restart in [false, true] {
             host.clock.step(-120);
             if restart {
-                host.crash(0);
+                host.crash(0).await;
                 host.start();
             }
             // Also not for another subscription, which has never dealt with it.

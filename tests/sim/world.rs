@@ -105,9 +105,12 @@ impl Host {
     }
 
     /// Kills the node; of what was not synced, `seed` says what survives.
-    pub fn crash(&mut self, seed: u64) {
+    pub async fn crash(&mut self, seed: u64) {
         self.check_counters();
         self.up = None;
+        // Tasks that were woken already may still take their turn before they are dropped: what
+        // they do counts as done before the crash.
+        self.let_timers_of_this_moment_fire().await;
         self.engine = self.engine.crash_with_seed(seed);
     }
 
