@@ -1,1 +1,17 @@
-//! (being written)
+//! Node to node: what one node observed, and how another takes it in.
+//!
+//! | file | what |
+//! | -- | -- |
+//! | [`wire`] | what travels: paths, headers, bodies, limits |
+//! | [`signature`] | the signature of a request, made and checked |
+//! | [`files`] | files that manifests name, read anew when they change |
+//! | [`secrets`] | shared secrets out of such files |
+//! | [`tls`] | https out of such files, both ends |
+//!
+//! Clock, store and what only the controllers know are passed in.
+
+pub mod files;
+pub mod secrets;
+pub mod signature;
+pub mod tls;
+pub mod wire;
