@@ -9,6 +9,7 @@ CRASH_ROUNDS ?= 100
 SIM_COUNT ?= 100000
 
 PLUGIN := event-to-remote-claim
+OBSERVER := neighbours
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
@@ -54,9 +55,9 @@ fuzz: ## Fuzz the readers of foreign bytes for a minute each (needs cargo-fuzz a
 	for target in yaml decode event key; do \
 	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
-build: ## The binaries and the example plugin, optimised
+build: ## The binaries, the example plugin and the observer, optimised
 	$(CARGO) build --locked --release --bins
-	$(CARGO) build --locked --release --example $(PLUGIN)
+	$(CARGO) build --locked --release --example $(PLUGIN) --example $(OBSERVER)
 
 install: build ## Install below DESTDIR/PREFIX; starts nothing
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
@@ -64,12 +65,15 @@ install: build ## Install below DESTDIR/PREFIX; starts nothing
 	install -m 0755 $(TARGET)/release/routerctl $(DESTDIR)$(PREFIX)/bin/routerctl
 	install -D -m 0755 $(TARGET)/release/examples/$(PLUGIN) \
 	  $(DESTDIR)$(PREFIX)/libexec/routerd/plugins/$(PLUGIN)/bin/$(PLUGIN)
+	install -D -m 0755 $(TARGET)/release/examples/$(OBSERVER) \
+	  $(DESTDIR)$(PREFIX)/libexec/routerd/observers/$(OBSERVER)
 	install -d $(DESTDIR)$(PREFIX)/etc/routerd/manifests
 	install -d -m 0700 $(DESTDIR)$(PREFIX)/etc/routerd/secrets
 
 uninstall: ## Remove what install put there; config and state stay
 	rm -f $(DESTDIR)$(PREFIX)/sbin/routerd $(DESTDIR)$(PREFIX)/bin/routerctl
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/routerd/plugins/$(PLUGIN)
+	rm -f $(DESTDIR)$(PREFIX)/libexec/routerd/observers/$(OBSERVER)
 
 ci: ## What continuous integration runs
 	.ci/run

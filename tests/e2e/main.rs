@@ -12,6 +12,7 @@ mod faults;
 mod guide;
 mod log;
 mod manifests;
+mod observer;
 mod offline;
 mod plugins;
 mod restart;

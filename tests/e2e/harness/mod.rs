@@ -6,6 +6,7 @@
 mod answer;
 mod daemon;
 mod manifests;
+mod network;
 mod node;
 mod plugins;
 mod wait;
@@ -13,6 +14,7 @@ mod wait;
 pub use answer::Answer;
 pub use daemon::Daemon;
 pub use manifests::{group, opaque, plugin, subscription, wg_interface};
+pub use network::Network;
 pub use node::{GUIDE_EVENT, Node};
-pub use plugins::{badplugin, claim_plugin};
+pub use plugins::{badplugin, claim_plugin, neighbours};
 pub use wait::{soon, wait_for};

@@ -1,4 +1,4 @@
-//! The plugins that are built beside the tests.
+//! The plugins and observers that are built beside the tests.
 
 use std::path::{Path, PathBuf};
 
@@ -19,4 +19,9 @@ pub fn claim_plugin() -> PathBuf {
 /// The plugin that goes wrong on request.
 pub fn badplugin() -> PathBuf {
     example("badplugin")
+}
+
+/// The observer of the neighbour table.
+pub fn neighbours() -> PathBuf {
+    example("neighbours")
 }
