@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use routerd::plugin::{
-    DEFAULT_GRACE, Digest, Limits, ProcessSpawner, RunSpec, Spawner, adopt_orphans,
+    Confinement, DEFAULT_GRACE, Digest, Limits, ProcessSpawner, RunSpec, Spawner, adopt_orphans,
 };
 use sha2::Digest as _;
 use std::io::{Read, Write};
@@ -24,7 +24,8 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
     let dir = tempfile::tempdir().expect("temporary directory");
     adopt_orphans().expect("subreaper");
-    let spawner = ProcessSpawner::new(dir.path().join("scratch")).expect("scratch base");
+    let spawner = ProcessSpawner::new(dir.path().join("scratch"), dir.path().join("others"))
+        .expect("scratch base");
     let input = Bytes::from(vec![b'x'; 4096]);
     let cwd = dir.path().join("cwd");
     std::fs::create_dir(&cwd).expect("working directory");
@@ -37,6 +38,7 @@ fn main() {
         timeout: Duration::from_secs(10),
         grace: DEFAULT_GRACE,
         limits: Limits::default(),
+        confinement: Confinement::Plugin,
         sha256: None,
         label: "bench".into(),
     };

@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use routerd::plugin::{
-    DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, ProcessSpawner, RunSpec, Spawner,
-    TrustProblem, adopt_orphans,
+    Confinement, DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, ProcessSpawner, RunSpec,
+    Spawner, TrustProblem, adopt_orphans,
 };
 use serde_json::Value;
 use sha2::Digest as _;
@@ -48,7 +48,9 @@ impl Host {
         static ADOPT: OnceLock<()> = OnceLock::new();
         ADOPT.get_or_init(|| adopt_orphans().expect("subreaper and /proc/…/children"));
         let scratch = tempfile::tempdir().unwrap();
-        let spawner = ProcessSpawner::new(scratch.path().join("scratch")).unwrap();
+        let spawner =
+            ProcessSpawner::new(scratch.path().join("scratch"), scratch.path().join("others"))
+                .unwrap();
         Self { spawner, scratch }
     }
 
@@ -93,6 +95,7 @@ fn spec(mode: &str) -> RunSpec {
         timeout: NEVER,
         grace: DEFAULT_GRACE,
         limits: Limits::default(),
+        confinement: Confinement::Plugin,
         sha256: None,
         label,
     }
