@@ -33,13 +33,12 @@ fn look_at(wall: Wall, walls: &Walls) -> Availability {
         },
         Wall::Landlock => filesystem::availability(),
         Wall::Network => network::availability(),
-        Wall::Memory => Availability::Enforced,
         // The kernel counts by user, and never refuses root.
         Wall::Processes if walls.user.is_none() => Availability::NotAvailable(
             "processes are counted by user; give the plugin one of its own with sandbox.user"
                 .to_owned(),
         ),
-        Wall::Processes => Availability::Enforced,
+        Wall::Memory | Wall::Processes => Availability::Enforced,
     }
 }
 
