@@ -7,6 +7,7 @@ DESTDIR ?=
 # How long `make crash` looks for trouble.
 CRASH_ROUNDS ?= 100
 SIM_COUNT ?= 100000
+FEDSIM_COUNT ?= 20000
 
 PLUGIN := event-to-remote-claim
 OBSERVER := neighbours
@@ -44,12 +45,13 @@ bench: ## Measure the real parts on this machine
 	$(CARGO) build --locked --release --bins --examples
 	$(CARGO) bench --locked --benches
 
-crash: ## The long suites: kill -9, power cuts, simulation (CRASH_ROUNDS, SIM_COUNT)
+crash: ## The long suites: kill -9, power cuts, simulation (CRASH_ROUNDS, SIM_COUNT, FEDSIM_COUNT)
 	$(CARGO) build --locked --bins --example $(PLUGIN)
 	CRASH=1 CRASH_ROUNDS=$(CRASH_ROUNDS) $(CARGO) test --locked --test crash
 ifneq ($(wildcard tests/sim/main.rs),)
 	SIM_COUNT=$(SIM_COUNT) $(CARGO) test --locked --release --test sim -- --nocapture
 endif
+	FEDSIM_COUNT=$(FEDSIM_COUNT) $(CARGO) test --locked --release --test fedsim -- --nocapture
 
 fuzz: ## Fuzz the readers of foreign bytes for a minute each (needs cargo-fuzz and nightly)
 	for target in yaml decode event key; do \

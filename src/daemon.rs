@@ -9,7 +9,8 @@
 //! [`Runner`](crate::controllers::runner::Runner) runs the plugin, and
 //! [`outcome::record`](crate::controllers::outcome::record) commits the part; the follower hears of
 //! that too and puts it into the [`render::Index`](crate::render::Index), which `routerctl render`
-//! prints.
+//! prints. What originates here goes to the peers through the
+//! [`Outboxes`](crate::federation::outbox::Outboxes).
 
 mod config;
 #[cfg(feature = "failpoints")]
@@ -17,6 +18,7 @@ pub mod crash_points;
 mod live;
 pub mod node;
 mod opening;
+mod peers;
 mod signals;
 
 use std::os::unix::fs::MetadataExt;
@@ -29,9 +31,14 @@ use anyhow::Context;
 use self::config::Reports;
 use self::live::Running;
 use self::node::{Node, Outside};
+use self::peers::Peers;
 use self::signals::Signals;
 use crate::api::clock::Clock;
 use crate::control::{Control, Live, server};
+use crate::federation::files::{Files, LOOK_EVERY};
+use crate::federation::outbox::credentials::FileCredentials;
+use crate::federation::outbox::http::HttpTransport;
+use crate::federation::outbox::{self, Outboxes};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
 use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
@@ -73,7 +80,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     if let Err(error) = adopt_orphans() {
         tracing::warn!(%error, "processes that leave their plugin's group cannot be ended");
     }
-    let spawner = ProcessSpawner::new(options.state.join("scratch"), passable(&report.store_id))
+    let spawner = ProcessSpawner::new(options.state.join("scratch"))
         .context("cannot make the working directories of plugins")?;
 
     // The configuration: files to accepted objects.
@@ -86,13 +93,23 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let reports = Arc::new(Reports::default());
     let reported = Arc::clone(&reports);
 
+    // Files that manifests name: secrets, certificates. Noticed when they change.
+    let files = Arc::new(Files::new());
+    group.background("files", Arc::clone(&files).watch(LOOK_EVERY, shutdown.clone()));
+
     // The controllers: accepted objects and live facts to parts and the effective config.
+    let outboxes = Outboxes::new(clock.clone());
+    let told = outboxes.clone();
     let outside = Outside {
         store: store.clone(),
         clock: clock.clone(),
         spawner: Arc::new(spawner),
         identify: Box::new(identify),
-        reported: Box::new(move |accepted| reported.conditions(accepted)),
+        reported: Box::new(move |accepted| {
+            let mut conditions = reported.conditions(accepted);
+            conditions.extend(told.condition(accepted));
+            conditions
+        }),
     };
     let node = Node::start(outside, &mut group, &shutdown)?;
     let conditions = node.triggers.conditions.clone();
@@ -102,8 +119,23 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         async move { config_dir.run(stop).await }
     });
 
+    // To the peers: what originates here and is owed to them.
+    let delivering = outboxes.start(
+        outbox::Outside {
+            store: store.clone(),
+            clock: clock.clone(),
+            transport: Arc::new(HttpTransport::new(Arc::clone(&files))),
+            credentials: Arc::new(FileCredentials::new(Arc::clone(&files))),
+        },
+        node.triggers.conditions.clone(),
+        &mut group,
+        &shutdown,
+    );
+    let peers = Peers::new(outboxes, delivering);
+    group.background("peer-files", peers.clone().follow(files.changes(), shutdown.clone()));
+
     // The operator's door.
-    let live = Arc::new(Running::new(node, config.clone()));
+    let live = Arc::new(Running::new(node, config.clone(), peers));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);
@@ -168,12 +200,6 @@ async fn watch_health(store: Store, shutdown: Shutdown) -> Result<(), StoreFaile
             },
         }
     }
-}
-
-/// Where plugins work that run as another user, who may not enter the state directory. Nobody can
-/// guess the name and be there first.
-fn passable(store_id: &impl std::fmt::Display) -> PathBuf {
-    std::env::temp_dir().join(format!("routerd-{store_id}"))
 }
 
 /// Tells one version of a plugin's file from another.

@@ -7,6 +7,7 @@ pub mod accepted;
 pub mod clock;
 pub mod condition;
 pub mod decode;
+pub mod delivery;
 pub mod duration;
 pub mod event;
 pub mod fact;

@@ -19,10 +19,13 @@ use crate::api::clock::Clock;
 use crate::api::kinds::federation::EventGroupSpec;
 use crate::api::part::Part;
 use crate::control::client::{Client, ClientError, Target};
-use crate::control::views::{EventList, EventView, ObjectView, PartView, RunView, StatusView};
+use crate::control::views::{
+    DeliveryList, DeliverySummary, EventList, EventView, ObjectView, PartView, PeerView, RunView,
+    StatusView,
+};
 use crate::control::{
-    Answer, Control, EffectiveRevision, EmitRequest, EventFilter, Offline, RenderFormat,
-    RenderReport, WaitAnswer, WaitRequest,
+    Answer, Control, DeliveryFilter, EffectiveRevision, EmitRequest, EventFilter, Offline,
+    RenderFormat, RenderReport, RetryAnswer, RetryRequest, WaitAnswer, WaitRequest,
 };
 use crate::store::Store;
 
@@ -279,6 +282,45 @@ impl Access {
         }
     }
 
+    pub(super) async fn peers(&self) -> Result<Vec<PeerView>, Failure> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&Target::new("/v1/federation/peers")).await?),
+            Self::Store(control) => Ok(control.peers()?),
+        }
+    }
+
+    pub(super) async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+    ) -> Result<DeliveryList, Failure> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&deliveries_target(filter)).await?),
+            Self::Store(control) => Ok(control.deliveries(filter)?),
+        }
+    }
+
+    pub(super) async fn delivery_summary(&self) -> Result<Vec<DeliverySummary>, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                Ok(client.get(&Target::new("/v1/federation/deliveries:summary")).await?)
+            }
+            Self::Store(control) => Ok(control.delivery_summary()?),
+        }
+    }
+
+    pub(super) async fn retry_deliveries(
+        &self,
+        request: RetryRequest,
+    ) -> Result<RetryAnswer, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                let target = Target::new("/v1/federation/retry");
+                Ok(client.post(&target, &request, Duration::ZERO).await?)
+            }
+            Self::Store(control) => Ok(control.retry_deliveries(request).await?),
+        }
+    }
+
     pub(super) async fn wait(&self, request: WaitRequest) -> Result<WaitAnswer, Failure> {
         match self {
             Self::Daemon(client) => {
@@ -287,6 +329,23 @@ impl Access {
             }
             Self::Store(control) => Ok(control.wait(request).await?),
         }
+    }
+}
+
+fn deliveries_target(filter: &DeliveryFilter) -> Target {
+    let mut target = Target::new("/v1/federation/deliveries");
+    let words = [("group", &filter.group), ("peer", &filter.peer), ("eventId", &filter.event_id)];
+    for (name, value) in words {
+        if let Some(value) = value {
+            target = target.query(name, value);
+        }
+    }
+    if let Some(status) = filter.status {
+        target = target.query("status", status.as_str());
+    }
+    match filter.limit {
+        Some(limit) => target.query("limit", &limit.to_string()),
+        None => target,
     }
 }
 

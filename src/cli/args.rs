@@ -107,21 +107,8 @@ pub(super) enum Command {
     /// Parts: what the plugins proposed
     #[command(subcommand)]
     Dynamic(DynamicCommand),
-    /// Plugins on this node
-    #[command(subcommand)]
-    Plugin(PluginCommand),
     /// Print the versions of routerctl and of the daemon
     Version,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum PluginCommand {
-    /// Print the sha256 of executables, as the line that pins them in the manifest
-    Lock {
-        /// Names of Plugins, or paths of executables [default: all Plugins]
-        #[arg(value_name = "NAME|PATH")]
-        names: Vec<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +116,12 @@ pub(super) enum FederationCommand {
     /// Emit and list events
     #[command(subcommand)]
     Event(EventCommand),
+    /// List the peers: where events are pushed to, and how that fares
+    Peers,
+    /// List what is owed to the peers, what they took and what was given up
+    Deliveries(DeliveriesArgs),
+    /// Try the peers now, paused ones too, and send what they refused once more
+    Retry(RetryArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,6 +130,8 @@ pub(super) enum EventCommand {
     Emit(Box<EmitArgs>),
     /// List events, the newest first
     List(EventArgs),
+    /// The same as `federation deliveries`
+    Deliveries(DeliveriesArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,6 +223,60 @@ pub(super) struct EventArgs {
     /// How many at most, the newest first [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: Option<u32>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct DeliveriesArgs {
+    #[command(subcommand)]
+    pub command: Option<DeliveriesCommand>,
+    /// Deliveries in this group only
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// Deliveries to this EventPeer only, by its name or its nodeName
+    #[arg(long, value_name = "NAME")]
+    pub peer: Option<String>,
+    /// Deliveries of this event only
+    #[arg(long, value_name = "ID")]
+    pub event_id: Option<String>,
+    /// Deliveries that stand so only
+    #[arg(long)]
+    pub status: Option<Delivery>,
+    /// How many at most [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeliveriesCommand {
+    /// Each peer in figures: events, delivered, pending, dead, lag, nearest expiry
+    Summary,
+}
+
+/// How a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Delivery {
+    /// Owed
+    Pending,
+    /// On the peer's disk
+    Delivered,
+    /// Refused for good
+    Dead,
+    /// Expired before the peer took it
+    Expired,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RetryArgs {
+    /// Peers of this group only
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// This EventPeer only, by its name or its nodeName
+    #[arg(long, value_name = "NAME")]
+    pub peer: Option<String>,
+    /// What was refused of this event only
+    #[arg(long, value_name = "ID")]
+    pub event_id: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -40,8 +40,8 @@ pub trait Live: Send + Sync + 'static {
     /// The revision of the effective config now.
     fn revision(&self) -> EffectiveRevision;
 
-    /// What is ready, running, debouncing or backing off now.
-    fn pending(&self) -> Vec<Pending>;
+    /// What is ready, running, debouncing or backing off now; with `deliveries` the peers too.
+    fn pending(&self, deliveries: bool) -> Vec<Pending>;
 
     /// Room for new live facts in a group, or `None` where the limit does not count for this type:
     /// a retraction must go through when the group is full. Called on the store's writer.
@@ -57,6 +57,14 @@ pub trait Live: Send + Sync + 'static {
     fn work(&self) -> Option<WorkFigures> {
         None
     }
+
+    /// Figures of each EventPeer that is pushed to, by name; `None` where it is counted row by row.
+    fn peers(&self) -> Option<BTreeMap<String, PeerFigures>> {
+        None
+    }
+
+    /// Tries these peers now, whatever they failed before.
+    fn try_peers(&self, _peers: &[String]) {}
 }
 
 /// What the work and the parts of one subscription add up to.
@@ -113,6 +121,25 @@ impl WorkFigures {
         }
         self.subscriptions.get_mut(subscription).expect("put in just now")
     }
+}
+
+/// Figures of one EventPeer that is pushed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerFigures {
+    /// Current events that are owed.
+    pub pending: u64,
+    /// Current events that its present store has.
+    pub delivered: u64,
+    /// Current events that it refused for good.
+    pub dead: u64,
+    /// When the pending one that has waited longest was received.
+    pub oldest: Option<Time>,
+    /// When the next pending one expires.
+    pub next_end: Option<Time>,
+    /// When the peer was last tried.
+    pub tried_at: Option<Time>,
+    /// Attempts in a row that ended in trouble.
+    pub failures: u32,
 }
 
 /// A revision of the effective config.

@@ -10,6 +10,7 @@
 mod backend;
 pub mod client;
 mod config_report;
+mod deliveries;
 mod effective;
 mod emit;
 mod error;
@@ -24,9 +25,10 @@ mod status;
 pub mod views;
 
 pub use backend::{
-    Converged, EffectiveRevision, Figures, GroupFigures, Live, Pending, WorkFigures,
+    Converged, EffectiveRevision, Figures, GroupFigures, Live, PeerFigures, Pending, WorkFigures,
 };
 pub use config_report::{ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView};
+pub use deliveries::{DeliveryFilter, MAX_DELIVERIES_LISTED, RetryAnswer, RetryRequest};
 pub use effective::{Effective, LeftOut, Masked, MaskedBy, Report, StartupProblem};
 pub use emit::{Answer, EmitRequest, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES};
 pub use error::{ApiError, Reason};

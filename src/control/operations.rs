@@ -263,7 +263,11 @@ impl Control {
                 revision: Some(converged.revision),
                 pending: Vec::new(),
             },
-            Err(_) => WaitAnswer { converged: false, revision: None, pending: live.pending() },
+            Err(_) => WaitAnswer {
+                converged: false,
+                revision: None,
+                pending: live.pending(request.deliveries),
+            },
         })
     }
 }

@@ -6,6 +6,7 @@ use super::backend::Pending;
 use super::config_report::ConfigReport;
 use super::error::ApiError;
 use super::operations::Control;
+use super::views::PeerView;
 use crate::api::Time;
 use crate::api::condition::{Condition, ConditionStatus};
 use crate::api::kinds::{federation, plugin};
@@ -39,6 +40,9 @@ pub struct StatusView {
     pub objects: u64,
     /// Event groups.
     pub groups: Vec<GroupStatus>,
+    /// Event peers.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// Event subscriptions.
     pub subscriptions: Vec<SubscriptionStatus>,
     /// Plugins.
@@ -87,6 +91,30 @@ pub struct GroupStatus {
     pub max_live_facts: u64,
     /// Events that are kept.
     pub stored_events: u64,
+}
+
+/// A peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStatus {
+    /// Its name.
+    pub name: String,
+    /// The EventGroup.
+    pub group: String,
+    /// Which way events go.
+    pub direction: federation::Direction,
+    /// Whether it takes what is owed to it; absent where nothing is pushed, and before it was
+    /// spoken to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivering: Option<bool>,
+    /// Why not: a word for programs.
+    pub reason: String,
+    /// Why not: a sentence for people.
+    pub message: String,
+    /// Current events that are owed.
+    pub pending: u64,
+    /// Current events that it refused for good.
+    pub dead: u64,
 }
 
 /// A subscription.
@@ -237,7 +265,7 @@ impl Control {
         let reader = self.reader();
         let live = self.live();
         let effective = self.effective()?;
-        let pending = live.map(|live| live.pending()).unwrap_or_default();
+        let pending = live.map(|live| live.pending(false)).unwrap_or_default();
         let store = StoreStatus::of(reader.store().id(), reader.store().head(), &reader.health());
         let config = live.map(|live| live.config());
         let (subscriptions, parts) = self.subscription_figures(effective.parts())?;
@@ -253,6 +281,7 @@ impl Control {
             config,
             objects: reader.count_objects()?,
             groups,
+            peers: self.peers()?.into_iter().map(PeerStatus::from).collect(),
             subscriptions,
             plugins,
             parts,
@@ -346,6 +375,14 @@ impl Control {
     }
 }
 
+impl From<PeerView> for PeerStatus {
+    fn from(peer: PeerView) -> Self {
+        let PeerView { name, group, direction, delivering, reason, message, .. } = peer;
+        let (pending, dead) = (peer.pending, peer.dead);
+        Self { name, group, direction, delivering, reason, message, pending, dead }
+    }
+}
+
 /// What an operator should look at, most urgent first.
 fn notices(status: &StatusView) -> Vec<String> {
     let mut notices: Vec<String> =
@@ -373,6 +410,20 @@ fn notices(status: &StatusView) -> Vec<String> {
             "group {} is full: {} live facts; new ones are refused",
             group.name, group.live_facts
         ));
+    }
+    for peer in &status.peers {
+        if peer.delivering == Some(false) {
+            let pending = counted(peer.pending, "event");
+            let (name, message) = (&peer.name, &peer.message);
+            notices.push(format!("peer {name} is not delivered to, {pending} pending: {message}"));
+        }
+        if peer.dead > 0 {
+            notices.push(format!(
+                "peer {} refused {}; routerctl federation deliveries --status dead lists why",
+                peer.name,
+                counted(peer.dead, "event")
+            ));
+        }
     }
     for subscription in &status.subscriptions {
         let Some(failure) = &subscription.last_failure else { continue };

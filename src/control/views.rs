@@ -3,11 +3,13 @@
 //! Pure: rows and the time in, views out. Scripts rely on these shapes, so a member is added and
 //! never renamed or taken away.
 
+mod delivery;
 mod event;
 mod object;
 mod part;
 mod run;
 
+pub use delivery::{DeliveryList, DeliveryStatus, DeliverySummary, DeliveryView, PeerView};
 pub use event::{EventList, EventView};
 pub use object::{Metadata, ObjectStatus, ObjectView};
 pub use part::{PartSpec, PartStatus, PartView};
@@ -15,6 +17,6 @@ pub(in crate::control) use part::{is_fact, parse_name};
 pub use run::RunView;
 
 pub use super::status::{
-    EffectiveStatus, GroupStatus, PartFigures, PluginStatus, StatusView, StoreStatus,
+    EffectiveStatus, GroupStatus, PartFigures, PeerStatus, PluginStatus, StatusView, StoreStatus,
     SubscriptionStatus, counted,
 };

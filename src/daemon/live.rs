@@ -7,9 +7,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::node::Node;
+use super::peers::Peers;
 use crate::api::Time;
 use crate::control::{
-    self, Converged, Effective, EffectiveRevision, GroupFigures, Live, Pending, WorkFigures,
+    self, Converged, Effective, EffectiveRevision, GroupFigures, Live, PeerFigures, Pending,
+    WorkFigures,
 };
 use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
@@ -22,6 +24,7 @@ const LISTED: usize = 100;
 pub struct Running {
     node: Node,
     config: ConfigHandle,
+    peers: Peers,
     started_at: Time,
     /// The last view of the effective config, by the changes it knows of: made once however often
     /// it is read.
@@ -30,9 +33,9 @@ pub struct Running {
 
 impl Running {
     /// Answers for `node`.
-    pub fn new(node: Node, config: ConfigHandle) -> Self {
+    pub fn new(node: Node, config: ConfigHandle, peers: Peers) -> Self {
         let started_at = node.shared.clock.now();
-        Self { node, config, started_at, view: Mutex::default() }
+        Self { node, config, peers, started_at, view: Mutex::default() }
     }
 }
 
@@ -74,8 +77,8 @@ impl Live for Running {
         made
     }
 
-    fn converge(&self, _deliveries: bool) -> BoxFuture<'_, Converged> {
-        async {
+    fn converge(&self, deliveries: bool) -> BoxFuture<'_, Converged> {
+        async move {
             // What cannot be scanned is reported, not waited for. What is about to be deleted is
             // work at hand; what is held is not.
             match self.config.rescan().await {
@@ -88,7 +91,12 @@ impl Live for Running {
                 Err(error) => tracing::warn!(%error, "cannot rescan the configuration"),
             }
             let revision = self.node.shared.store.head();
-            if self.node.converged().await.is_err() {
+            let converged = if deliveries {
+                self.peers.converged(&self.node).await
+            } else {
+                self.node.converged().await
+            };
+            if converged.is_err() {
                 // The daemon stops: whoever waits is cut off with it.
                 std::future::pending::<()>().await;
             }
@@ -115,8 +123,9 @@ impl Live for Running {
         shown(&self.node.revisions.borrow())
     }
 
-    fn pending(&self) -> Vec<Pending> {
+    fn pending(&self, deliveries: bool) -> Vec<Pending> {
         let pending = self.node.pending(LISTED);
+        let owed = if deliveries { self.peers.pending(LISTED) } else { Vec::new() };
         pending
             .into_iter()
             .map(|(controller, pending)| Pending {
@@ -126,6 +135,7 @@ impl Live for Running {
                 due: None,
                 message: String::new(),
             })
+            .chain(owed)
             .collect()
     }
 
@@ -158,6 +168,14 @@ impl Live for Running {
         let now = self.node.shared.clock.now();
         let names = world.objects.subscriptions().map(|(name, _)| name);
         names.map(|name| (name.to_string(), world.matched(name, now) as u64)).collect()
+    }
+
+    fn peers(&self) -> Option<BTreeMap<String, PeerFigures>> {
+        Some(self.peers.figures())
+    }
+
+    fn try_peers(&self, peers: &[String]) {
+        self.peers.try_now(peers);
     }
 
     fn work(&self) -> Option<WorkFigures> {

@@ -131,7 +131,7 @@ impl Node {
         let revisions = publisher.published();
         let writer = Arc::new(Outputs::new(
             Arc::clone(&shared),
-            Arc::clone(&spawner),
+            spawner,
             revisions.clone(),
             triggers.conditions.clone(),
             cancel.clone(),
@@ -160,7 +160,7 @@ impl Node {
         group.critical("effective", published.run(publisher, shutdown.clone()));
         group.critical("outputs", outputs.run(writer, shutdown.clone()));
         group.critical("history", history.run(Arc::clone(&historian), shutdown.clone()));
-        let teller = Arc::new(Conditions::new(Arc::clone(&shared), spawner));
+        let teller = Arc::new(Conditions::new(Arc::clone(&shared)));
         group.critical("conditions", conditions.run(teller, shutdown.clone()));
         Ok(Self { shared, historian, triggers, revisions, observers, progress })
     }
@@ -170,6 +170,19 @@ impl Node {
     pub async fn converged(&self) -> Result<(), Stopped> {
         let store = self.shared.store.clone();
         converged(move || store.head(), std::slice::from_ref(&self.progress), &self.observers).await
+    }
+
+    /// The same, and what `progress` and `observer` tell of has come to rest as well.
+    pub async fn converged_with(
+        &self,
+        progress: &Progress,
+        observer: &Observer,
+    ) -> Result<(), Stopped> {
+        let store = self.shared.store.clone();
+        let reflectors = [self.progress.clone(), progress.clone()];
+        let observers: Vec<Observer> =
+            self.observers.iter().chain(std::iter::once(observer)).cloned().collect();
+        converged(move || store.head(), &reflectors, &observers).await
     }
 
     /// What keeps the node from its fixed point now, at most `limit` keys of each controller.

@@ -1,12 +1,10 @@
 //! The real [`Spawner`]: launch, then supervise.
 
 use super::contract::{HostError, Outcome, RunSpec, Spawner};
-use super::launch::{Host, launch};
-use super::sandbox;
-use super::scratch::Scratches;
+use super::launch::launch;
+use super::pin::Digests;
+use super::scratch::Base;
 use super::supervise::supervise;
-use super::threads::Privileged;
-use super::walls::{WallState, Walls};
 use futures::future::{BoxFuture, FutureExt};
 use std::io;
 use std::path::PathBuf;
@@ -16,23 +14,16 @@ use tokio_util::sync::CancellationToken;
 /// Starts real processes. Cheap to clone; how many run at once is the caller's to bound.
 #[derive(Debug, Clone)]
 pub struct ProcessSpawner {
-    host: Arc<Host>,
+    scratch: Arc<Base>,
+    digests: Arc<Digests>,
 }
 
 impl ProcessSpawner {
     /// `scratch` will hold the runs' working directories, each private and empty at its start. It
     /// is created (0700) if missing, must be this process's alone, and is cleared of what an
-    /// earlier process left. `passable` is the same for programs that run as another user, so its
-    /// parents must let everybody pass; it is created (0711) when the first one runs.
-    ///
-    /// Call it when the program starts: hooks get the privileges that the calling thread has now.
-    pub fn new(scratch: PathBuf, passable: PathBuf) -> io::Result<Self> {
-        let host = Host {
-            scratches: Scratches::open(scratch, passable)?,
-            digests: Arc::default(),
-            privileged: Privileged::start()?,
-        };
-        Ok(Self { host: Arc::new(host) })
+    /// earlier process left.
+    pub fn new(scratch: PathBuf) -> io::Result<Self> {
+        Ok(Self { scratch: Arc::new(Base::open(scratch)?), digests: Arc::default() })
     }
 }
 
@@ -46,13 +37,9 @@ impl Spawner for ProcessSpawner {
             if cancel.is_cancelled() {
                 return Err(HostError::Cancelled);
             }
-            let launched = launch(&spec, &self.host).await?;
+            let launched = launch(&spec, &self.scratch, &self.digests).await?;
             supervise(launched, spec, &cancel).await
         }
         .boxed()
-    }
-
-    fn walls(&self, asked: &Walls) -> Vec<WallState> {
-        sandbox::look(asked)
     }
 }

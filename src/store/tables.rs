@@ -11,6 +11,7 @@ use super::{KeyError, KeyReader, KeyWriter, Record, RecordKey, Table};
 use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::condition::Condition;
+use crate::api::delivery::{Account, Ack, Verdict};
 use crate::api::event::Event;
 use crate::api::fact::{FactId, Stretch, end_of};
 use crate::api::object::ObjectKey;
@@ -35,6 +36,10 @@ pub const PARTS: Table = Table::new(0x31, "parts", 1);
 pub const RUNS: Table = Table::new(0x32, "runs", 1);
 /// State of ConfigOutputs.
 pub const OUTPUTS: Table = Table::new(0x33, "outputs", 1);
+/// What is known of the peers that events are pushed to.
+pub const OUTBOXES: Table = Table::new(0x50, "outboxes", 1);
+/// How sending events to peers ended.
+pub const DELIVERIES: Table = Table::new(0x51, "deliveries", 1);
 /// Single values by name.
 pub const SINGLES: Table = Table::new(0x40, "singles", 1);
 
@@ -270,6 +275,102 @@ impl Record for OutputRow {
 
     fn key(&self) -> String {
         self.name.clone()
+    }
+}
+
+/// What is known of a peer that events are pushed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxRow {
+    /// The EventPeer's name.
+    pub peer: String,
+    /// Its uid; under another one the rest is another peer's.
+    pub uid: String,
+    /// What the peer's present store calls itself; empty where it does not say.
+    pub store: String,
+    /// +1 with each store that was met, so that what another store took counts no more.
+    pub epoch: u32,
+    /// When the present store was met first.
+    pub since: Time,
+    /// Events that the peer took, refreshed ones once more.
+    pub delivered: u64,
+    /// Events that it refused for good.
+    pub dead: u64,
+    /// Events that expired before it took them.
+    pub expired: u64,
+    /// When it last took one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<Time>,
+}
+
+impl OutboxRow {
+    /// Nothing was sent yet to this store.
+    pub fn new(peer: &str, uid: &str, store: &str, epoch: u32, since: Time) -> Self {
+        Self {
+            peer: peer.to_owned(),
+            uid: uid.to_owned(),
+            store: store.to_owned(),
+            epoch,
+            since,
+            delivered: 0,
+            dead: 0,
+            expired: 0,
+            delivered_at: None,
+        }
+    }
+}
+
+impl Record for OutboxRow {
+    const TABLE: Table = OUTBOXES;
+    type Key = String;
+
+    fn key(&self) -> String {
+        self.peer.clone()
+    }
+}
+
+/// The account of an EventPeer; without a row it has met no store.
+pub fn account(row: Option<&OutboxRow>, peer: &Accepted) -> Account {
+    match row.filter(|row| row.uid == peer.uid) {
+        Some(row) => Account { epoch: row.epoch, since: row.since.max(peer.accepted_at) },
+        None => Account { epoch: 0, since: peer.accepted_at },
+    }
+}
+
+/// How sending the current event of a fact to a peer ended, the last time it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryRow {
+    /// The EventPeer's name.
+    pub peer: String,
+    /// The fact.
+    pub fact: FactId,
+    /// Its group.
+    pub group: String,
+    /// The event's id.
+    pub event_id: String,
+    /// The event as it was sent, and how it ended.
+    pub ack: Ack,
+    /// When that was.
+    pub at: Time,
+    /// Why it was given up.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl DeliveryRow {
+    /// Whether it was given up: refused for good, or expired.
+    pub fn is_given_up(&self) -> bool {
+        self.ack.verdict != Verdict::Delivered
+    }
+}
+
+impl Record for DeliveryRow {
+    const TABLE: Table = DELIVERIES;
+    type Key = (String, FactId);
+
+    fn key(&self) -> Self::Key {
+        (self.peer.clone(), self.fact)
     }
 }
 

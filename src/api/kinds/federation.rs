@@ -197,7 +197,7 @@ pub struct PeerAuth {
 }
 
 /// Client side of https.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PeerTls {
     /// PEM of the CA of the peer's certificate.

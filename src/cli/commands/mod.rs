@@ -1,10 +1,10 @@
 //! The commands: one file each, and the one place that tells them apart.
 
+mod deliveries;
 mod describe;
 mod emit;
 mod events;
 mod get;
-mod plugin;
 mod render;
 mod status;
 mod validate;
@@ -61,12 +61,16 @@ pub(super) async fn dispatch(command: Command, session: &mut Session) -> Result<
         Command::Federation(Federation::Event(Event::List(args))) => {
             events::run(session, &args).await
         }
+        Command::Federation(Federation::Peers) => deliveries::peers(session).await,
+        Command::Federation(
+            Federation::Deliveries(args) | Federation::Event(Event::Deliveries(args)),
+        ) => deliveries::run(session, &args).await,
+        Command::Federation(Federation::Retry(args)) => deliveries::retry(session, args).await,
         Command::Dynamic(Dynamic::List) => get::parts(session, None).await,
         Command::Dynamic(Dynamic::Describe { name }) => describe::part(session, &name).await,
         Command::Validate(args) => validate::run(session, &args),
         Command::Schema { kind } => schema::run(session, kind.as_deref()),
         Command::Wait(args) => wait::run(session, &args).await,
-        Command::Plugin(command) => plugin::run(session, command).await,
         Command::Version => version::run(session).await,
     }
 }

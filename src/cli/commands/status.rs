@@ -93,8 +93,29 @@ fn head(status: &StatusView) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn tables(status: &StatusView) -> [Option<Table>; 4] {
-    [groups(status), subscriptions(status), plugins(status), pending(status, status.now)]
+fn tables(status: &StatusView) -> [Option<Table>; 5] {
+    [
+        groups(status),
+        peers(status),
+        subscriptions(status),
+        plugins(status),
+        pending(status, status.now),
+    ]
+}
+
+fn peers(status: &StatusView) -> Option<Table> {
+    let mut table = Table::new(&["PEER", "GROUP", "DIRECTION", "DELIVERING", "PENDING", "DEAD"]);
+    for peer in &status.peers {
+        table.row([
+            peer.name.clone(),
+            peer.group.clone(),
+            super::deliveries::direction(peer.direction).to_owned(),
+            super::deliveries::delivering(peer.delivering, &peer.reason),
+            peer.pending.to_string(),
+            peer.dead.to_string(),
+        ]);
+    }
+    (!status.peers.is_empty()).then_some(table)
 }
 
 fn groups(status: &StatusView) -> Option<Table> {

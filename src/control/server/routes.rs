@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::control::deliveries::{DeliveryFilter, RetryRequest};
 use crate::control::emit::{self, MAX_LINE_BYTES};
 use crate::control::error::{ApiError, Enveloped, Reason};
 use crate::control::events::EventFilter;
@@ -49,6 +50,10 @@ pub(super) fn router(control: Control, body_timeout: Duration) -> Router {
         .route("/v1/parts:stored", get(stored_parts))
         .route("/v1/parts/{name}", get(part))
         .route("/v1/runs", get(runs))
+        .route("/v1/federation/peers", get(peers))
+        .route("/v1/federation/deliveries", get(deliveries))
+        .route("/v1/federation/deliveries:summary", get(delivery_summary))
+        .route("/v1/federation/retry", post(retry_deliveries))
         .route("/v1/wait", post(wait))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
@@ -238,6 +243,27 @@ async fn runs(
 ) -> Answered {
     let RunsQuery { limit } = query(asked)?;
     routes.json(move |control| control.runs(limit)).await
+}
+
+async fn peers(State(routes): State<Routes>) -> Answered {
+    routes.json(Control::peers).await
+}
+
+async fn deliveries(
+    State(routes): State<Routes>,
+    filter: Result<Query<DeliveryFilter>, QueryRejection>,
+) -> Answered {
+    let filter = query(filter)?;
+    routes.json(move |control| control.deliveries(&filter)).await
+}
+
+async fn delivery_summary(State(routes): State<Routes>) -> Answered {
+    routes.json(Control::delivery_summary).await
+}
+
+async fn retry_deliveries(State(routes): State<Routes>, request: Request) -> Answered {
+    let request: RetryRequest = routes.body(request).await?;
+    Ok(json_body(json_line(&routes.control.retry_deliveries(request).await?)?))
 }
 
 /// Which revision the caller has seen.

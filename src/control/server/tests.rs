@@ -66,7 +66,7 @@ impl Live for Daemon {
         std::future::pending().boxed()
     }
 
-    fn pending(&self) -> Vec<Pending> {
+    fn pending(&self, _: bool) -> Vec<Pending> {
         vec![Pending {
             controller: "subscriptions".to_owned(),
             key: "cloud-claims".to_owned(),
