@@ -14,7 +14,7 @@ OBSERVER := neighbours
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint unit failpoints doc bench crash fuzz build install uninstall ci
+.PHONY: help demo test fmt lint unit failpoints doc bench crash fuzz build install uninstall ci interop
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,8 +53,12 @@ ifneq ($(wildcard tests/sim/main.rs),)
 endif
 	FEDSIM_COUNT=$(FEDSIM_COUNT) $(CARGO) test --locked --release --test fedsim -- --nocapture
 
+interop: ## Let a Python client (cloudevents of PyPI, in a venv below target/) speak to a node
+	$(CARGO) build --locked --bins
+	@sh tests/interop/run.sh $(TARGET)/debug $(TARGET)/interop-venv
+
 fuzz: ## Fuzz the readers of foreign bytes for a minute each (needs cargo-fuzz and nightly)
-	for target in yaml decode event key; do \
+	for target in yaml decode event key receive; do \
 	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 build: ## The binaries, the example plugin and the observer, optimised

@@ -1,6 +1,7 @@
 //! The wiring diagram. Read [`serve`] from top to bottom and you know the program.
 //!
-//! The path of an event: the control socket (or, for a peer, the receiver) hands it to
+//! The path of an event: the control socket (or, for a peer, the
+//! [receiver](crate::federation::receiver)) hands it to
 //! [`store::events::accept`](crate::store::events::accept) inside a transaction; the
 //! [`Follower`](crate::controllers::follow::Follower) hears of the committed change and triggers
 //! the [`Planner`](crate::controllers::planner::Planner), whose
@@ -15,6 +16,7 @@
 mod config;
 #[cfg(feature = "failpoints")]
 pub mod crash_points;
+mod listeners;
 mod live;
 pub mod node;
 mod opening;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use self::config::Reports;
+use self::listeners::Listeners;
 use self::live::Running;
 use self::node::{Node, Outside};
 use self::peers::Peers;
@@ -39,6 +42,7 @@ use crate::federation::files::{Files, LOOK_EVERY};
 use crate::federation::outbox::credentials::FileCredentials;
 use crate::federation::outbox::http::HttpTransport;
 use crate::federation::outbox::{self, Outboxes};
+use crate::federation::receiver::{Receivers, limits::Limits};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
 use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::config_dir::{ConfigDir, Options};
@@ -100,6 +104,8 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     // The controllers: accepted objects and live facts to parts and the effective config.
     let outboxes = Outboxes::new(clock.clone());
     let told = outboxes.clone();
+    let receivers = Receivers::new();
+    let heard = receivers.clone();
     let outside = Outside {
         store: store.clone(),
         clock: clock.clone(),
@@ -108,6 +114,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         reported: Box::new(move |accepted| {
             let mut conditions = reported.conditions(accepted);
             conditions.extend(told.condition(accepted));
+            conditions.extend(heard.condition(accepted));
             conditions
         }),
     };
@@ -134,8 +141,18 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let peers = Peers::new(outboxes, delivering);
     group.background("peer-files", peers.clone().follow(files.changes(), shutdown.clone()));
 
+    // From the peers: each group that is to listen does, and what it hears goes into the store.
+    let listening = receivers.start(
+        listeners::outside(&store, &clock, &files, &node),
+        Limits::default(),
+        node.triggers.conditions.clone(),
+        &mut group,
+        &shutdown,
+    );
+    let listeners = Listeners::new(receivers, listening);
+
     // The operator's door.
-    let live = Arc::new(Running::new(node, config.clone(), peers));
+    let live = Arc::new(Running::new(node, config.clone(), peers, listeners));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);

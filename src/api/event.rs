@@ -49,16 +49,22 @@ fn nullable<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>,
     Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
-/// Times at or before year 1 mean absent: it is how Go programs write a zero time.
 fn optional_time<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Time>, D::Error> {
-    const YEAR_ONE: i64 = -62_135_596_800;
     let text: Option<String> = Option::deserialize(d)?;
+    time_of(text.as_deref()).map_err(serde::de::Error::custom)
+}
+
+/// A text that is not a time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an RFC 3339 time (write it like 2026-05-30T12:00:00Z)")]
+pub struct NotATime(String);
+
+/// Reads a time of the envelope. Those at or before year 1 mean absent: it is how Go programs write
+/// a zero time. So does the empty text.
+pub fn time_of(text: Option<&str>) -> Result<Option<Time>, NotATime> {
+    const YEAR_ONE: i64 = -62_135_596_800;
     let Some(text) = text.filter(|t| !t.is_empty()) else { return Ok(None) };
-    let time: Time = text.parse().map_err(|_| {
-        serde::de::Error::custom(format_args!(
-            "{text:?} is not an RFC 3339 time (write it like 2026-05-30T12:00:00Z)"
-        ))
-    })?;
+    let time: Time = text.parse().map_err(|_| NotATime(text.to_owned()))?;
     Ok((time.as_nanosecond() > i128::from(YEAR_ONE) * 1_000_000_000).then_some(time))
 }
 

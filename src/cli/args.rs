@@ -122,6 +122,14 @@ pub(super) enum FederationCommand {
     Deliveries(DeliveriesArgs),
     /// Try the peers now, paused ones too, and send what they refused once more
     Retry(RetryArgs),
+    /// Make a new shared secret in a file of its own, mode 0600
+    Keygen {
+        /// The file, as auth.secretFile names it
+        file: PathBuf,
+        /// Replace a secret that is there; the peers need the new one, too
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

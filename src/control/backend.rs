@@ -53,6 +53,11 @@ pub trait Live: Send + Sync + 'static {
     /// Live facts that each subscription matches, by name.
     fn matched(&self) -> BTreeMap<String, u64>;
 
+    /// How the listener of a group fares; `None` if it is to have none.
+    fn listener(&self, _group: &str) -> Option<ListenerView> {
+        None
+    }
+
     /// What work and parts add up to; `None` where it is counted row by row.
     fn work(&self) -> Option<WorkFigures> {
         None
@@ -140,6 +145,30 @@ pub struct PeerFigures {
     pub tried_at: Option<Time>,
     /// Attempts in a row that ended in trouble.
     pub failures: u32,
+}
+
+/// Where peers are heard, or are to be, and what came of it since the daemon started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerView {
+    /// The address and port.
+    pub address: String,
+    /// Whether peers are heard there.
+    pub listening: bool,
+    /// CamelCase word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// Since when `listening` is what it is.
+    pub since: Time,
+    /// Events taken in, duplicates not counted.
+    pub received: u64,
+    /// Events that were known already.
+    pub duplicate: u64,
+    /// Refused requests and events, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Members of events that were not known and had no effect.
+    pub ignored_members: u64,
 }
 
 /// A revision of the effective config.

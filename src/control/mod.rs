@@ -25,7 +25,8 @@ mod status;
 pub mod views;
 
 pub use backend::{
-    Converged, EffectiveRevision, Figures, GroupFigures, Live, PeerFigures, Pending, WorkFigures,
+    Converged, EffectiveRevision, Figures, GroupFigures, ListenerView, Live, PeerFigures, Pending,
+    WorkFigures,
 };
 pub use config_report::{ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView};
 pub use deliveries::{DeliveryFilter, MAX_DELIVERIES_LISTED, RetryAnswer, RetryRequest};

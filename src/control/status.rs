@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::Pending;
+use super::backend::{ListenerView, Pending};
 use super::config_report::ConfigReport;
 use super::error::ApiError;
 use super::operations::Control;
@@ -91,6 +91,9 @@ pub struct GroupStatus {
     pub max_live_facts: u64,
     /// Events that are kept.
     pub stored_events: u64,
+    /// Where peers are heard; absent if nowhere, and without a daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<ListenerView>,
 }
 
 /// A peer.
@@ -309,6 +312,7 @@ impl Control {
                     None => self.reader().count_group(&name, spec.retention.max_age.get())?,
                 };
                 Ok(GroupStatus {
+                    listener: self.live().and_then(|live| live.listener(&name)),
                     name,
                     node_name: spec.node_name,
                     live_facts: figures.live_facts,
@@ -404,6 +408,13 @@ fn notices(status: &StatusView) -> Vec<String> {
     }
     for plugin in status.plugins.iter().filter(|plugin| plugin.ready == Some(false)) {
         notices.push(format!("plugin {} is not ready: {}", plugin.name, plugin.message));
+    }
+    for group in &status.groups {
+        let Some(listener) = &group.listener else { continue };
+        // What it says besides is worth a look as well: a secret that cannot be read, for one.
+        if listener.reason != "Listening" {
+            notices.push(format!("group {}: {}", group.name, listener.message));
+        }
     }
     for group in status.groups.iter().filter(|group| group.live_facts >= group.max_live_facts) {
         notices.push(format!(

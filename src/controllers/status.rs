@@ -23,7 +23,7 @@ use crate::store::{StoreError, WriteError};
 /// Whether a plugin could be run.
 const PLUGIN_READY: &str = "PluginReady";
 /// What is known again only when it is tried again: until then what the last try showed stands.
-const STANDING: &[&str] = &[PLUGIN_READY, "Delivering"];
+const STANDING: &[&str] = &[PLUGIN_READY, "Delivering", "Listening"];
 
 /// Writes conditions.
 pub struct Conditions {
@@ -118,8 +118,9 @@ impl Reconciler for Conditions {
             let Some(observed) = observed else { return txn.delete::<StatusRow>(&key) };
             let mut conditions = old.map_or_else(Vec::new, |row| row.conditions);
             // What is no longer observed is no longer true; what is keeps its time of transition.
-            // Whether a plugin can be run is known again at its next run, and a peer when it was
-            // spoken to; until then what the last try showed stands, if it was of this version.
+            // Whether a plugin can be run is known again at its next run, a peer when it was spoken
+            // to, a listener when it was tried; until then what the last try showed stands, if it
+            // was of this version.
             let stands = |old: &Condition| {
                 STANDING.contains(&old.r#type.as_str())
                     && observed

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::listeners::Listeners;
 use super::node::Node;
 use super::peers::Peers;
 use crate::api::Time;
 use crate::control::{
-    self, Converged, Effective, EffectiveRevision, GroupFigures, Live, PeerFigures, Pending,
-    WorkFigures,
+    self, Converged, Effective, EffectiveRevision, GroupFigures, ListenerView, Live, PeerFigures,
+    Pending, WorkFigures,
 };
 use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
@@ -25,6 +26,7 @@ pub struct Running {
     node: Node,
     config: ConfigHandle,
     peers: Peers,
+    listeners: Listeners,
     started_at: Time,
     /// The last view of the effective config, by the changes it knows of: made once however often
     /// it is read.
@@ -33,9 +35,9 @@ pub struct Running {
 
 impl Running {
     /// Answers for `node`.
-    pub fn new(node: Node, config: ConfigHandle, peers: Peers) -> Self {
+    pub fn new(node: Node, config: ConfigHandle, peers: Peers, listeners: Listeners) -> Self {
         let started_at = node.shared.clock.now();
-        Self { node, config, peers, started_at, view: Mutex::default() }
+        Self { node, config, peers, listeners, started_at, view: Mutex::default() }
     }
 }
 
@@ -91,12 +93,14 @@ impl Live for Running {
                 Err(error) => tracing::warn!(%error, "cannot rescan the configuration"),
             }
             let revision = self.node.shared.store.head();
+            // Listeners first: what they have to say becomes conditions.
+            let listening = self.listeners.converged(&self.node.shared.store).await;
             let converged = if deliveries {
                 self.peers.converged(&self.node).await
             } else {
                 self.node.converged().await
             };
-            if converged.is_err() {
+            if listening.is_err() || converged.is_err() {
                 // The daemon stops: whoever waits is cut off with it.
                 std::future::pending::<()>().await;
             }
@@ -140,11 +144,11 @@ impl Live for Running {
     }
 
     fn room(&self, group: &str, event_type: &str) -> Option<u64> {
-        let world = self.node.shared.world();
-        if world.objects.matcher.retracting(group, event_type).next().is_some() {
-            return None;
-        }
-        Some(world.room(group, self.node.shared.clock.now()))
+        self.node.room(group, event_type)
+    }
+
+    fn listener(&self, group: &str) -> Option<ListenerView> {
+        self.listeners.view(group)
     }
 
     fn groups(&self) -> BTreeMap<String, GroupFigures> {

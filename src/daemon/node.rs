@@ -193,6 +193,16 @@ impl Node {
             .collect()
     }
 
+    /// Room for new live facts in a group; `None` where the limit does not count for this type: a
+    /// retraction must go through when the group is full.
+    pub fn room(&self, group: &str, event_type: &str) -> Option<u64> {
+        let world = self.shared.world();
+        if world.objects.matcher.retracting(group, event_type).next().is_some() {
+            return None;
+        }
+        Some(world.room(group, self.shared.clock.now()))
+    }
+
     /// What each controller has done.
     pub fn observers(&self) -> &[Observer] {
         &self.observers

@@ -8,11 +8,15 @@
 //! | [`secrets`] | shared secrets out of such files |
 //! | [`tls`] | https out of such files, both ends |
 //! | [`outbox`] | what originates here goes to the peers that are meant to have it |
+//! | [`receiver`] | takes in what peers push |
 //!
 //! Clock, store and what only the controllers know are passed in.
 
+#[cfg(test)]
+pub(crate) mod authority;
 pub mod files;
 pub mod outbox;
+pub mod receiver;
 pub mod secrets;
 pub mod signature;
 pub mod tls;

@@ -15,6 +15,7 @@ mod manifests;
 mod observer;
 mod offline;
 mod plugins;
+mod receive;
 mod restart;
 mod signals;
 mod state;

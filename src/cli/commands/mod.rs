@@ -5,6 +5,7 @@ mod describe;
 mod emit;
 mod events;
 mod get;
+mod keygen;
 mod render;
 mod status;
 mod validate;
@@ -66,6 +67,9 @@ pub(super) async fn dispatch(command: Command, session: &mut Session) -> Result<
             Federation::Deliveries(args) | Federation::Event(Event::Deliveries(args)),
         ) => deliveries::run(session, &args).await,
         Command::Federation(Federation::Retry(args)) => deliveries::retry(session, args).await,
+        Command::Federation(Federation::Keygen { file, force }) => {
+            keygen::run(session, &file, force)
+        }
         Command::Dynamic(Dynamic::List) => get::parts(session, None).await,
         Command::Dynamic(Dynamic::Describe { name }) => describe::part(session, &name).await,
         Command::Validate(args) => validate::run(session, &args),

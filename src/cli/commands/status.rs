@@ -5,6 +5,7 @@ use crate::api::Time;
 use crate::cli::args::Format;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, age};
+use crate::control::ListenerView;
 use crate::control::views::{StatusView, counted};
 
 pub(super) async fn run(session: &mut Session) -> Result<(), Failure> {
@@ -119,16 +120,39 @@ fn peers(status: &StatusView) -> Option<Table> {
 }
 
 fn groups(status: &StatusView) -> Option<Table> {
-    let mut table = Table::new(&["GROUP", "NODE", "LIVE FACTS", "STORED EVENTS"]);
+    let mut table = Table::new(&[
+        "GROUP",
+        "NODE",
+        "LIVE FACTS",
+        "STORED EVENTS",
+        "LISTENS",
+        "RECEIVED",
+        "REJECTED",
+    ]);
     for group in &status.groups {
         table.row([
             group.name.clone(),
             group.node_name.clone(),
             format!("{}/{}", group.live_facts, group.max_live_facts),
             group.stored_events.to_string(),
+            listens(group.listener.as_ref()),
+            figure(group.listener.as_ref().map(|listener| listener.received)),
+            figure(group.listener.as_ref().map(|listener| listener.rejected.values().sum())),
         ]);
     }
     (!status.groups.is_empty()).then_some(table)
+}
+
+fn listens(listener: Option<&ListenerView>) -> String {
+    match listener {
+        None => String::new(),
+        Some(own) if own.listening => own.address.clone(),
+        Some(own) => format!("no ({})", own.reason),
+    }
+}
+
+fn figure(count: Option<u64>) -> String {
+    count.map(|count| count.to_string()).unwrap_or_default()
 }
 
 fn subscriptions(status: &StatusView) -> Option<Table> {

@@ -1,0 +1,131 @@
+//! What another node pushes, on the real daemon: from a signed request to a claim.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use routerd::federation::signature::Key;
+use serde_json::{Value, json};
+
+use crate::harness::{Node, soon};
+
+/// The receiving node as it is shipped, but for its address and the place of its secret.
+fn shipped(host: &str) -> Node {
+    let node = Node::of_the_guide();
+    let text = std::fs::read_to_string(node.conf("router.yaml")).expect("manifest");
+    let own = node.path("secrets").display().to_string();
+    let text = text
+        .replace(
+            "address: 169.254.110.2\n          port",
+            &format!("address: {host}\n          port"),
+        )
+        .replace("/usr/local/etc/routerd/secrets", &own);
+    assert!(text.contains(&format!("address: {host}")), "{text}");
+    node.write("router.yaml", &text);
+    node
+}
+
+fn keygen(node: &Node) -> String {
+    let file = node.path("secrets").join("cloudedge.secret").display().to_string();
+    node.ctl_args(&["federation", "keygen", &file]).exits(0);
+    let refused = node.ctl_args(&["federation", "keygen", &file]).exits(1);
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    std::fs::read_to_string(file).expect("a secret").trim().to_owned()
+}
+
+/// Pushes an event as a node that knows `secret`; the status and the body.
+fn push(host: &str, secret: &str, event: &Value) -> std::io::Result<(u16, Value)> {
+    let body = event.to_string();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = i64::try_from(now).expect("before the end of time");
+    let signature = Key::new(secret.as_bytes()).sign(now, body.as_bytes());
+    let mut stream = TcpStream::connect((host, 8787))?;
+    write!(
+        stream,
+        "POST /v1/events HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+         X-Routerd-Timestamp: {now}\r\nX-Routerd-Signature: {signature}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    Ok((status.unwrap_or(0), serde_json::from_str(body).unwrap_or_default()))
+}
+
+fn observed(id: &str) -> Value {
+    json!({
+        "id": id, "group": "cloudedge", "type": "routerd.client.ipv4.observed",
+        "sourceNode": "onprem-router", "subject": "10.88.60.9/32",
+        "payload": {"address": "10.88.60.9/32", "domain": "cloudedge-same-subnet"},
+    })
+}
+
+fn listening(node: &Node) -> Value {
+    let group = node.get("eventgroup", "cloudedge");
+    let conditions = group["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|c| c["type"] == "Listening").unwrap_or_default()
+}
+
+#[test]
+fn the_shipped_receiver_works_after_keygen_and_a_pushed_event_becomes_a_claim() {
+    let host = "127.78.0.1";
+    let node = shipped(host);
+    let secret = keygen(&node);
+    let _daemon = node.serve();
+    node.converge();
+    assert_eq!(listening(&node)["status"], "True", "{:?}", listening(&node));
+    let (status, answer) = push(host, &secret, &observed("evt-1")).expect("an answer");
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer, json!({"accepted": true, "id": "evt-1", "duplicate": false}));
+    node.converge();
+    let resources = node.effective();
+    let claim = resources.iter().find(|r| r["kind"] == "RemoteAddressClaim").expect("a claim");
+    assert_eq!(claim["metadata"]["annotations"]["routerd.net/event-id"], "evt-1");
+    let events = node.ctl("get events -o json").json();
+    assert_eq!(events[0]["receivedFrom"], "onprem-router");
+    assert_eq!(events[0]["verifiedBy"], "EventGroup/cloudedge");
+
+    let (status, _) = push(host, "another", &observed("evt-2")).expect("an answer");
+    assert_eq!(status, 401);
+    let listener = &node.status()["groups"][0]["listener"];
+    assert_eq!((&listener["received"], &listener["rejected"]["signature"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn without_its_auth_lines_it_runs_and_says_which_are_missing() {
+    let host = "127.78.0.2";
+    let node = shipped(host);
+    let secret = keygen(&node);
+    let whole = std::fs::read_to_string(node.conf("router.yaml")).expect("manifest");
+    let lines = whole.lines().filter(|line| !line.contains("cloudedge.secret"));
+    // The provider has an `auth` as well; the group's is the first, and is empty now.
+    let without = lines.collect::<Vec<_>>().join("\n").replacen("        auth:\n", "", 1) + "\n";
+    node.write("router.yaml", &without);
+    let _daemon = node.serve();
+    node.converge();
+    let told = listening(&node);
+    assert_eq!((&told["status"], &told["reason"]), (&json!("False"), &json!("NoSecret")));
+    let message = told["message"].as_str().unwrap_or_default();
+    for part in ["router.yaml:", "auth:", "secretFile:", "cloudedge.secret", "keygen", "mode: none"]
+    {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert!(node.log().contains("auth: {secretFile:"), "{}", node.log());
+    let page = node.ctl("status").exits(0).stdout;
+    assert!(page.contains("no (NoSecret)") && page.contains("keygen"), "{page}");
+    assert!(push(host, &secret, &observed("evt-1")).is_err(), "nothing is bound");
+    // All that is local works.
+    node.ctl(crate::harness::GUIDE_EVENT).exits(0);
+    node.converge();
+    assert_eq!(node.parts().len(), 1);
+
+    node.write("router.yaml", &whole);
+    soon("the listener", &node.log_path(), || match push(host, &secret, &observed("evt-1")) {
+        Ok((200, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    node.converge();
+    assert_eq!(listening(&node)["status"], "True");
+}
