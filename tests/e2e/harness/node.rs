@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::answer::Answer;
 use super::daemon::Daemon;
+use super::network::Network;
 use super::plugins::claim_plugin;
 use super::wait::{soon, wait_for};
 
@@ -118,7 +119,11 @@ impl Node {
     /// Starts the daemon and waits until it answers.
     #[track_caller]
     pub fn serve(&self) -> Daemon {
-        let mut daemon = self.start(&[]);
+        self.answering(self.start(&[]))
+    }
+
+    #[track_caller]
+    fn answering(&self, mut daemon: Daemon) -> Daemon {
         wait_for("the daemon to answer", &self.log_path(), || {
             if let Some(status) = daemon.ended() {
                 panic!("routerd ended: {status}\n{}", self.log());
@@ -136,6 +141,13 @@ impl Node {
         if scanned { Ok(()) } else { Err(answer.stdout + &answer.stderr) }
     }
 
+    /// [`serve`](Self::serve) in one of the namespaces of `network`.
+    #[track_caller]
+    pub fn serve_in(&self, network: &Network, of: &str) -> Daemon {
+        let inside = self.inside(network.command(of, env!("CARGO_BIN_EXE_routerd")), &[]);
+        self.answering(Daemon::start(inside, &self.log_path()))
+    }
+
     /// Starts the daemon with further arguments and waits for nothing.
     pub fn start(&self, more: &[&str]) -> Daemon {
         Daemon::start(self.daemon_command(more), &self.log_path())
@@ -143,7 +155,10 @@ impl Node {
 
     /// The command line of this node's daemon.
     pub fn daemon_command(&self, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_routerd"));
+        self.inside(Command::new(env!("CARGO_BIN_EXE_routerd")), more)
+    }
+
+    fn inside(&self, mut command: Command, more: &[&str]) -> Command {
         self.environment(&mut command);
         command.arg("serve").arg("--config").arg(self.path("conf"));
         command.arg("--state").arg(self.path("state")).args(more);
