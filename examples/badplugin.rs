@@ -6,8 +6,9 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, exit};
 use std::time::Duration;
 
@@ -53,6 +54,40 @@ fn main() {
             held.process_group(0).stdin(Stdio::null()).spawn().expect("spawn");
             read_request();
             answer(&result(&json!([])));
+        }
+
+        "many-children" => {
+            let started = (0..64).filter(|_| try_start_self(&["hang"]).is_ok()).count();
+            read_request();
+            answer(&json!({"started": started}));
+        }
+        // Doubles itself eight times at most: 511 processes, if nobody stops it.
+        "fork-bomb" => {
+            let depth: u32 = std::env::args().nth(2).and_then(|d| d.parse().ok()).unwrap_or(0);
+            if depth < 8 {
+                for _ in 0..2 {
+                    let _ = try_start_self(&["fork-bomb", &(depth + 1).to_string()]);
+                }
+            }
+            hang();
+        }
+
+        // Takes too much.
+        "eat" => {
+            let mut eaten: Vec<Vec<u8>> = Vec::new();
+            while eaten.len() < 512 {
+                let mut piece = Vec::new();
+                if piece.try_reserve_exact(1 << 20).is_err() {
+                    break;
+                }
+                eaten.push(piece);
+            }
+            read_request();
+            answer(&json!({"mebibytes": eaten.len()}));
+        }
+        // A hole takes no room on the disk, and counts as what it would hold.
+        "large-file" => {
+            std::fs::File::create("large").and_then(|file| file.set_len(1 << 30)).expect("grow");
         }
 
         // Writes too much.
@@ -111,6 +146,7 @@ fn main() {
             std::fs::create_dir("dir").and_then(|()| std::fs::write("dir/file", "x")).expect("write");
             dump();
         }
+        "reach" => reach(&PathBuf::from(std::env::args().nth(2).expect("a directory"))),
         "echo" => {
             std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).expect("copy");
         }
@@ -189,6 +225,12 @@ fn start_self(mode: &str, with_pipes: bool) {
     command.spawn().expect("spawn");
 }
 
+fn try_start_self(args: &[&str]) -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn()
+}
+
 /// A child in its own process group, which a kill of ours misses.
 fn own_group(mode: &str) -> Child {
     this_program(mode)
@@ -210,6 +252,31 @@ fn ignore_term(then: &str) -> ! {
 
 fn exec_shell(script: &str) -> ! {
     panic!("exec: {}", Command::new("/bin/sh").args(["-c", script]).exec());
+}
+
+/// Tries what a sandbox forbids, and what it does not.
+fn reach(outside: &Path) {
+    read_request();
+    let own = std::env::current_dir().expect("own directory");
+    let run = |program: &Path| Command::new(program).stdout(Stdio::null()).status().is_ok();
+    let copied = std::fs::copy("/bin/true", "copy").is_ok();
+    answer(&json!({
+        "readShadow": std::fs::read("/etc/shadow").is_ok(),
+        "readOutside": std::fs::read(outside.join("secret")).is_ok(),
+        "listOutside": std::fs::read_dir(outside).is_ok(),
+        "writeOutside": std::fs::write(outside.join("written"), "x").is_ok(),
+        "truncateOutside": std::fs::File::create(outside.join("secret")).is_ok(),
+        "removeOutside": std::fs::remove_file(outside.join("removable")).is_ok(),
+        "linkOutside": std::fs::hard_link("copy", outside.join("linked")).is_ok(),
+        "writeOwn": std::fs::write(own.join("own"), "x").is_ok(),
+        "runSystem": run(Path::new("/bin/true")),
+        "runOwn": copied && run(&own.join("copy")),
+        "readHosts": std::fs::read("/etc/hosts").is_ok(),
+        "inet": std::net::UdpSocket::bind("127.0.0.1:0").is_ok(),
+        "unix": UnixDatagram::unbound().is_ok(),
+        "pair": UnixDatagram::pair().is_ok(),
+        "status": std::fs::read_to_string("/proc/self/status").expect("own status"),
+    }));
 }
 
 fn dump() {

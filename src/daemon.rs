@@ -84,7 +84,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     if let Err(error) = adopt_orphans() {
         tracing::warn!(%error, "processes that leave their plugin's group cannot be ended");
     }
-    let spawner = ProcessSpawner::new(options.state.join("scratch"))
+    let spawner = ProcessSpawner::new(options.state.join("scratch"), passable(&report.store_id))
         .context("cannot make the working directories of plugins")?;
 
     // The configuration: files to accepted objects.
@@ -217,6 +217,12 @@ async fn watch_health(store: Store, shutdown: Shutdown) -> Result<(), StoreFaile
             },
         }
     }
+}
+
+/// Where plugins work that run as another user, who may not enter the state directory. Nobody can
+/// guess the name and be there first.
+fn passable(store_id: &impl std::fmt::Display) -> PathBuf {
+    std::env::temp_dir().join(format!("routerd-{store_id}"))
 }
 
 /// Tells one version of a plugin's file from another.

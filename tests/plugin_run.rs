@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use routerd::plugin::{
-    DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, ProcessSpawner, RunSpec, Spawner,
-    TrustProblem, adopt_orphans,
+    Confinement, DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, ProcessSpawner, RunSpec,
+    Spawner, TrustProblem, adopt_orphans,
 };
 use serde_json::Value;
 use sha2::Digest as _;
@@ -22,6 +22,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+
+#[path = "plugin_run/walls.rs"]
+mod walls;
 
 const MARKER: &str = "BADPLUGIN_TEST_RUN";
 /// For runs that must end by themselves: reached only by a bug.
@@ -48,7 +51,9 @@ impl Host {
         static ADOPT: OnceLock<()> = OnceLock::new();
         ADOPT.get_or_init(|| adopt_orphans().expect("subreaper and /proc/…/children"));
         let scratch = tempfile::tempdir().unwrap();
-        let spawner = ProcessSpawner::new(scratch.path().join("scratch")).unwrap();
+        let spawner =
+            ProcessSpawner::new(scratch.path().join("scratch"), scratch.path().join("others"))
+                .unwrap();
         Self { spawner, scratch }
     }
 
@@ -59,22 +64,35 @@ impl Host {
     /// Runs, and checks what holds for every run: it ended, and nothing of it is left.
     async fn try_run(&self, spec: RunSpec) -> Result<Outcome, HostError> {
         let label = spec.label.clone();
+        let (allowed, before) = (spec.timeout + spec.grace, peak_kib());
         let run = self.spawner.run(spec, CancellationToken::new());
+        let started = Instant::now();
         let outcome = timeout(NEVER * 2, run).await.expect("the run hung");
+        let took = started.elapsed();
         nothing_left_of(&label).await;
+        if let Ok(outcome) = &outcome {
+            // Figures for people; `--nocapture --test-threads=1` shows them undisturbed.
+            println!(
+                "{label:<36} {:<42} {took:>9.1?}, over timeout and grace {:>8.1?}, \
+                 gone after {:>8.1?}, memory +{} KiB",
+                outcome.exit.to_string(),
+                took.saturating_sub(allowed),
+                started.elapsed().saturating_sub(took),
+                peak_kib() - before,
+            );
+        }
         self.no_scratch_left().await;
         outcome
     }
 
     /// Directories may wait for the next run, but only empty ones.
     async fn no_scratch_left(&self) {
-        let base = self.scratch.path().join("scratch");
-        until("the working directories are empty", || {
-            fs::read_dir(&base).unwrap().all(|dir| {
-                fs::read_dir(dir.unwrap().path()).is_ok_and(|mut entries| entries.next().is_none())
-            })
-        })
-        .await;
+        let empty = |base: &str| {
+            let dirs = fs::read_dir(self.scratch.path().join(base)).into_iter().flatten();
+            let entries = |dir: fs::DirEntry| fs::read_dir(dir.path());
+            dirs.flatten().all(|dir| entries(dir).is_ok_and(|mut all| all.next().is_none()))
+        };
+        until("the working directories are empty", || empty("scratch") && empty("others")).await;
     }
 }
 
@@ -93,6 +111,7 @@ fn spec(mode: &str) -> RunSpec {
         timeout: NEVER,
         grace: DEFAULT_GRACE,
         limits: Limits::default(),
+        confinement: Confinement::Plugin,
         sha256: None,
         label,
     }

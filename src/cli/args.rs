@@ -107,8 +107,21 @@ pub(super) enum Command {
     /// Parts: what the plugins proposed
     #[command(subcommand)]
     Dynamic(DynamicCommand),
+    /// Plugins on this node
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Print the versions of routerctl and of the daemon
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// Print the sha256 of executables, as the line that pins them in the manifest
+    Lock {
+        /// Names of Plugins, or paths of executables [default: all Plugins]
+        #[arg(value_name = "NAME|PATH")]
+        names: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

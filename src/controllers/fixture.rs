@@ -28,7 +28,9 @@ use crate::api::object::ObjectKey;
 use crate::api::part::Part;
 use crate::api::run::{RunRecord, Work};
 use crate::api::value::Value;
-use crate::plugin::{Exit, HostError, Outcome, RunSpec, Spawner, StderrTail};
+use crate::plugin::{
+    Availability, Exit, HostError, Outcome, RunSpec, Spawner, StderrTail, WallState, Walls,
+};
 use crate::runtime::{Action, Backoff, Controller, Reconciler, Sink, Source, Step};
 use crate::store::events::{self, Receipt, accept};
 use crate::store::tables::{EventRow, FactRow};
@@ -95,9 +97,14 @@ impl Spawner for Fake {
                 pipes_held: false,
                 duration: Duration::from_millis(5),
                 digest: None,
+                warnings: Vec::new(),
             })
         }
         .boxed()
+    }
+
+    fn walls(&self, asked: &Walls) -> Vec<WallState> {
+        asked.asked().map(|wall| WallState { wall, state: Availability::Enforced }).collect()
     }
 }
 

@@ -21,7 +21,9 @@ use super::world::Output;
 use crate::api::Time;
 use crate::api::kinds::config::{OnChange, OutputFormat};
 use crate::api::object::ObjectKey;
-use crate::plugin::{DEFAULT_GRACE, Exit, HostError, Limits, Outcome, RunSpec, Spawner};
+use crate::plugin::{
+    Confinement, DEFAULT_GRACE, Exit, HostError, Limits, Outcome, RunSpec, Spawner,
+};
 use crate::render::{Document, Effective, Origin};
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
 use crate::store::tables::OutputRow;
@@ -133,6 +135,7 @@ impl Outputs {
             timeout: hook.timeout.get(),
             grace: DEFAULT_GRACE,
             limits: Limits::default(),
+            confinement: Confinement::Hook,
             sha256: None,
             label: format!("ConfigOutput/{name}"),
         };

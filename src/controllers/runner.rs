@@ -23,7 +23,10 @@ use super::world::{Plugin, SubFact};
 use crate::api::fact::FactId;
 use crate::api::object::ObjectKey;
 use crate::api::run::{Intent, Work};
-use crate::plugin::{DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, RunSpec, Spawner};
+use crate::plugin::{
+    Confinement, DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, RunSpec, Spawner,
+    TrustWarning,
+};
 use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
 use crate::store::tables::FactRow;
 use crate::store::{StoreError, WriteError};
@@ -93,8 +96,8 @@ pub enum RunError {
 enum Next {
     /// Nothing ran: it was no longer due, or the daemon stops.
     Nothing,
-    /// A run ended, and its outcome is stored.
-    Ended,
+    /// A run ended, and its outcome is stored; what was put up with when its file was checked.
+    Ended(Vec<TrustWarning>),
     HostFailed(HostError),
 }
 
@@ -145,6 +148,7 @@ impl Runner {
             Err(error) => return Ok(Next::HostFailed(error)),
         };
         log_stderr(&run_label, &outcome);
+        let warnings = outcome.warnings.clone();
         let ended_at = self.shared.clock.now();
         let verdict = exit_fault(&outcome, plugin).map_or_else(
             || judge(&outcome.stdout, &plugin.spec, &subjects, started, ended_at),
@@ -162,7 +166,7 @@ impl Runner {
             executable: (self.shared.identify)(&plugin.spec.executable),
         };
         record(&self.shared, ended, &self.runs).await?;
-        Ok(Next::Ended)
+        Ok(Next::Ended(warnings))
     }
 
     /// The items that the planner would still run, with their facts.
@@ -250,13 +254,17 @@ impl Runner {
         if failures == 1 {
             tracing::warn!(%plugin, error = %message, "the plugin cannot be run; its events wait");
         }
-        self.set_readiness(plugin, Readiness { ready: false, reason: "HostFailure", message });
+        self.set_readiness(plugin, Readiness { ready: false, reason: error.reason(), message });
         wait
     }
 
-    fn host_worked(&self, plugin: &Arc<str>) {
+    fn host_worked(&self, plugin: &Arc<str>, warnings: &[TrustWarning]) {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
-        let message = "the last run could be started".to_owned();
+        let mut message = "the last run could be started".to_owned();
+        for warning in warnings {
+            message.push_str("; warning: ");
+            message.push_str(&warning.to_string());
+        }
         self.set_readiness(plugin, Readiness { ready: true, reason: "Started", message });
     }
 
@@ -299,6 +307,7 @@ fn run_spec(plugin: &Plugin, subjects: &[Subject], stdin: Bytes) -> RunSpec {
         timeout: plugin.spec.timeout.get(),
         grace: DEFAULT_GRACE,
         limits: Limits::default(),
+        confinement: Confinement::of_plugin(plugin.spec.sandbox.as_ref()),
         sha256: plugin.spec.sha256.as_ref().and_then(|pin| {
             let mut digest = [0; 32];
             hex::decode_to_slice(pin, &mut digest).ok().map(|()| Digest(digest))
@@ -424,10 +433,10 @@ impl Reconciler for Runner {
             }
             next => {
                 taken.completed = true;
-                self.host_worked(&key.plugin);
                 let facts: Vec<_> = taken.items.iter().map(|item| item.fact).collect();
                 drop(taken);
-                if matches!(next, Next::Ended) {
+                if let Next::Ended(warnings) = next {
+                    self.host_worked(&key.plugin, &warnings);
                     self.plan_again(&subscription, facts);
                 }
                 // There may be more; the look is cheap, and a slot never sleeps on work.

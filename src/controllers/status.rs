@@ -16,18 +16,22 @@ use crate::api::kinds::references::references;
 use crate::api::kinds::registry;
 use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
+use crate::plugin::{Availability, Confinement, Spawner, WallState};
 use crate::runtime::{Action, Failure, Reconciler};
 use crate::store::tables::{OutputRow, StatusRow};
 use crate::store::{StoreError, WriteError};
 
 /// Whether a plugin could be run.
 const PLUGIN_READY: &str = "PluginReady";
+/// Whether the walls that a plugin's `spec.sandbox` asks for can be put up.
+const SANDBOXED: &str = "Sandboxed";
 /// What is known again only when it is tried again: until then what the last try showed stands.
 const STANDING: &[&str] = &[PLUGIN_READY, "Delivering", "Listening"];
 
 /// Writes conditions.
 pub struct Conditions {
     shared: Arc<Shared>,
+    spawner: Arc<dyn Spawner>,
 }
 
 /// Why conditions were not written; they are written later.
@@ -36,9 +40,9 @@ pub struct Conditions {
 pub struct ConditionsError(#[from] WriteError<StoreError>);
 
 impl Conditions {
-    /// A writer of conditions.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// A writer of conditions; `spawner` knows what walls there are on this host.
+    pub fn new(shared: Arc<Shared>, spawner: Arc<dyn Spawner>) -> Self {
+        Self { shared, spawner }
     }
 
     /// What is true of the object now; `None` when it is gone.
@@ -50,6 +54,7 @@ impl Conditions {
             conditions.extend(inert(key, now));
             conditions.extend(resolved(&world, &spec, accepted, now));
             conditions.extend(self.plugin(&spec, &key.name, now));
+            conditions.extend(self.sandboxed(&spec, now));
             conditions.extend(suspended(&spec, now));
             if matches!(spec, Spec::ConfigOutput(_)) {
                 let row = self.shared.store.get::<OutputRow>(&key.name).ok().flatten();
@@ -69,6 +74,36 @@ impl Conditions {
         let message = readiness.message;
         Some(Condition::new(PLUGIN_READY, readiness.ready, readiness.reason, message, now))
     }
+
+    /// Looked at with each observation, so it tells of a host without walls before the first run.
+    fn sandboxed(&self, spec: &Spec, now: Time) -> Option<Condition> {
+        let Spec::Plugin(spec) = spec else { return None };
+        let Confinement::Walled(walls) = Confinement::of_plugin(spec.sandbox.as_ref()) else {
+            return None;
+        };
+        Some(walls_told(&self.spawner.walls(&walls), now))
+    }
+}
+
+/// Each wall that was asked for by its name: enforced, or why not.
+fn walls_told(walls: &[WallState], now: Time) -> Condition {
+    let told = |state: &WallState| match &state.state {
+        Availability::Enforced => format!("{} is enforced", state.wall),
+        Availability::EnforcedBut(gap) => format!("{} is enforced, but {gap}", state.wall),
+        Availability::NotAvailable(why) => format!("{} is not available: {why}", state.wall),
+    };
+    let missing = |state: &WallState| matches!(state.state, Availability::NotAvailable(_));
+    let gap = |state: &WallState| matches!(state.state, Availability::EnforcedBut(_));
+    let mut message = walls.iter().map(told).collect::<Vec<_>>().join("; ");
+    let (all, reason) = if walls.iter().any(missing) {
+        message.push_str("; so the plugin is not run");
+        (false, "NotAvailable")
+    } else if walls.iter().any(gap) {
+        (true, "EnforcedInPart")
+    } else {
+        (true, "Enforced")
+    };
+    Condition::new(SANDBOXED, all, reason, message, now)
 }
 
 /// Kinds that are accepted without having an effect say so.
@@ -140,5 +175,34 @@ impl Reconciler for Conditions {
 
     fn classify(&self, _: &ConditionsError) -> Failure {
         Failure::Retry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::Wall;
+
+    #[test]
+    fn every_wall_is_named_as_enforced_or_not_and_one_that_is_missing_says_what_follows() {
+        let now: Time = "2026-01-01T00:00:00Z".parse().unwrap();
+        let state = |wall, state| WallState { wall, state };
+        let landlock = state(Wall::Landlock, Availability::Enforced);
+        let told = walls_told(std::slice::from_ref(&landlock), now);
+        assert_eq!(
+            (told.reason.as_str(), told.message.as_str()),
+            ("Enforced", "landlock is enforced")
+        );
+
+        let gap = state(Wall::Landlock, Availability::EnforcedBut("it is old".into()));
+        assert_eq!(walls_told(&[gap], now).reason, "EnforcedInPart");
+
+        let network = state(Wall::Network, Availability::NotAvailable("no filter".into()));
+        let told = walls_told(&[landlock, network], now);
+        assert_eq!(told.reason, "NotAvailable");
+        assert_eq!(
+            told.message,
+            "landlock is enforced; network is not available: no filter; so the plugin is not run"
+        );
     }
 }

@@ -131,7 +131,7 @@ impl Node {
         let revisions = publisher.published();
         let writer = Arc::new(Outputs::new(
             Arc::clone(&shared),
-            spawner,
+            Arc::clone(&spawner),
             revisions.clone(),
             triggers.conditions.clone(),
             cancel.clone(),
@@ -160,7 +160,7 @@ impl Node {
         group.critical("effective", published.run(publisher, shutdown.clone()));
         group.critical("outputs", outputs.run(writer, shutdown.clone()));
         group.critical("history", history.run(Arc::clone(&historian), shutdown.clone()));
-        let teller = Arc::new(Conditions::new(Arc::clone(&shared)));
+        let teller = Arc::new(Conditions::new(Arc::clone(&shared), spawner));
         group.critical("conditions", conditions.run(teller, shutdown.clone()));
         Ok(Self { shared, historian, triggers, revisions, observers, progress })
     }

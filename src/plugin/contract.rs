@@ -3,7 +3,8 @@
 //! Pure values. A simulation replaces [`Spawner`] and never starts a process.
 
 use super::pin::Digest;
-use super::trust::TrustProblem;
+use super::trust::{TrustProblem, TrustWarning};
+use super::walls::{Confinement, Wall, WallState, Walls};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::io;
@@ -25,6 +26,10 @@ pub trait Spawner: Send + Sync {
         spec: RunSpec,
         cancel: CancellationToken,
     ) -> BoxFuture<'_, Result<Outcome, HostError>>;
+
+    /// Whether this host can put up the walls that are asked for. Looked at each time: a user may
+    /// have been created since.
+    fn walls(&self, asked: &Walls) -> Vec<WallState>;
 }
 
 /// One execution of one program.
@@ -44,6 +49,8 @@ pub struct RunSpec {
     pub grace: Duration,
     /// How much output is kept.
     pub limits: Limits,
+    /// How far the program is trusted.
+    pub confinement: Confinement,
     /// Refuse to run any other bytes than those with this SHA-256.
     pub sha256: Option<Digest>,
     /// Names the run in log lines: its run key.
@@ -83,6 +90,8 @@ pub struct Outcome {
     pub duration: Duration,
     /// SHA-256 of the executed file, where `RunSpec::sha256` asked for it.
     pub digest: Option<Digest>,
+    /// What was put up with when the executable was checked.
+    pub warnings: Vec<TrustWarning>,
 }
 
 /// Why a process ended.
@@ -181,6 +190,16 @@ pub enum HostError {
         /// The system's answer.
         source: io::Error,
     },
+    /// A wall that was asked for cannot be put up, so nothing was run.
+    #[error("did not execute {path}: sandbox.{wall} is asked for and not available: {why}; or take it out of the Plugin to run without", path = .path.display())]
+    Sandbox {
+        /// The file.
+        path: PathBuf,
+        /// Which one.
+        wall: Wall,
+        /// What is missing.
+        why: String,
+    },
     /// The private working directory could not be made.
     #[error("cannot create the working directory {path}", path = .path.display())]
     Scratch {
@@ -200,4 +219,21 @@ pub enum HostError {
     /// Cancelled before the process was started.
     #[error("stopped before the process was started")]
     Cancelled,
+}
+
+impl HostError {
+    /// A CamelCase word for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "NotFound",
+            Self::NotExecutable { .. } => "NotExecutable",
+            Self::Refused { .. } => "NotTrusted",
+            Self::DigestMismatch { .. } => "DigestMismatch",
+            Self::Busy { .. } => "Busy",
+            Self::Unreadable { .. } => "Unreadable",
+            Self::Sandbox { .. } => "SandboxNotAvailable",
+            Self::Scratch { .. } | Self::Spawn { .. } => "HostFailure",
+            Self::Cancelled => "Stopped",
+        }
+    }
 }

@@ -27,17 +27,26 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Spawns a command that is set to lead a new process group. Needs the runtime's context.
+    /// Spawns a command that is set to lead a new process group. On any thread; the child inherits
+    /// what that thread imposed on itself. Watch it before waiting for it.
     ///
     /// Blocks until the child has executed its program: 0.1 ms to 1 ms.
     pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
         let child = orphans::born(|| command.spawn(), Pid::from_child)?;
         let pid = Pid::from_child(&child);
-        let mut group = Self { child: Some(child), pid, pidfd: None };
+        Ok(Self { child: Some(child), pid, pidfd: None })
+    }
+
+    /// Lets [`Self::exited`] know of the end. Needs the runtime's context.
+    pub(super) fn watched(mut self) -> io::Result<Self> {
         // The child is ours and not reaped, so the pid is still its own.
-        let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        group.pidfd = Some(watch(pidfd)?);
-        Ok(group)
+        let pidfd = pidfd_open(self.pid, PidfdFlags::NONBLOCK)?;
+        self.pidfd = Some(watch(pidfd)?);
+        Ok(self)
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
     }
 
     pub(super) fn child_mut(&mut self) -> Option<&mut Child> {

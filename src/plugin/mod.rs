@@ -10,7 +10,8 @@
 //! 1. [`check_executable`]: may this file be run at all (`trust`), and are its bytes the pinned
 //!    ones (`pin`)?
 //! 2. `launch`: an empty working directory (`scratch`), a clean environment, its own process
-//!    group, three pipes, and `posix_spawn`. Never `pre_exec`, `uid()` or `gid()`: they make std
+//!    group, three pipes, the `sandbox` on the thread that `threads` chooses, `posix_spawn`, and
+//!    the child's `limits`. Never `pre_exec`, `uid()` or `gid()`: they make std
 //!    fork the whole daemon, which is 300 times slower at 1 GB of memory.
 //! 3. `supervise`: feed and drain the pipes at the same time (`pipes`) until the process has exited
 //!    and its output ended, or until the deadline, the output limit or a cancellation stops it.
@@ -22,16 +23,21 @@
 mod contract;
 mod group;
 mod launch;
+mod limits;
 mod orphans;
 mod pin;
 mod pipes;
+mod sandbox;
 mod scratch;
 mod spawner;
 mod supervise;
+mod threads;
 mod trust;
+mod walls;
 
 pub use contract::{DEFAULT_GRACE, Exit, HostError, Limits, Outcome, RunSpec, Spawner, StderrTail};
 pub use orphans::adopt_orphans;
 pub use pin::Digest;
 pub use spawner::ProcessSpawner;
 pub use trust::{Checked, TrustProblem, TrustWarning, check_executable};
+pub use walls::{Availability, Confinement, Wall, WallState, Walls};

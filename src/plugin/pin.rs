@@ -64,7 +64,7 @@ impl From<[u8; 32]> for Digest {
 #[derive(Debug)]
 pub(super) struct Pinned {
     file: File,
-    is_script: bool,
+    pub(super) is_script: bool,
     pub(super) digest: Digest,
 }
 

@@ -1,16 +1,57 @@
 //! Working directories: every program starts in an empty one that no other run shares.
 //!
+//! There are two bases: the daemon's own, below its state, which nobody else may enter; and one that
+//! other users may pass through, for programs that run as such (`sandbox.user`).
+//!
 //! Making and removing a directory costs 200 µs on ext4, a fifth of a whole run, and most programs
 //! never write to theirs. So a directory that comes back as it was given out (empty, ours, 0700)
 //! from a run that ended in order is given out again; any other is removed. Touches only the base
 //! directory it was given, which must be the daemon's alone.
 
-use std::fs::{self, DirBuilder};
+use super::sandbox::User;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Where both bases are.
+#[derive(Debug)]
+pub(super) struct Scratches {
+    own: Arc<Base>,
+    passable: PathBuf,
+    /// Made when it is needed: most nodes never do.
+    for_others: Mutex<Option<Arc<Base>>>,
+}
+
+impl Scratches {
+    /// Opens `own`; `passable` is left alone until a program runs as another user.
+    pub(super) fn open(own: PathBuf, passable: PathBuf) -> io::Result<Self> {
+        Ok(Self { own: Arc::new(Base::open(own)?), passable, for_others: Mutex::default() })
+    }
+
+    /// An empty directory that nobody else has, writable to `user`.
+    pub(super) fn take(&self, user: Option<User>) -> Result<Scratch, (PathBuf, io::Error)> {
+        let Some(user) = user else { return self.own.take() };
+        let scratch = self.for_others().map_err(|e| (self.passable.clone(), e))?.take()?;
+        match std::os::unix::fs::lchown(scratch.path(), Some(user.uid), Some(user.gid)) {
+            Ok(()) => Ok(scratch),
+            Err(source) => Err((scratch.path().to_owned(), source)),
+        }
+    }
+
+    fn for_others(&self) -> io::Result<Arc<Base>> {
+        let mut open = self.for_others.lock().unwrap_or_else(PoisonError::into_inner);
+        // Something that tidies temporary files may have removed it.
+        if let Some(base) = open.as_ref().filter(|base| base.path.is_dir()) {
+            return Ok(Arc::clone(base));
+        }
+        let base = Arc::new(Base::open_passable(self.passable.clone())?);
+        *open = Some(Arc::clone(&base));
+        Ok(base)
+    }
+}
 
 /// The directory that holds the working directories.
 #[derive(Debug)]
@@ -26,6 +67,9 @@ const MAX_CLEAN: usize = 64;
 
 const MODE: u32 = 0o700;
 
+/// To be passed through by whoever knows a name in it.
+const PASSABLE: u32 = 0o711;
+
 const PREFIX: &str = "run-";
 
 impl Base {
@@ -39,6 +83,21 @@ impl Base {
             }
         }
         Ok(Self { path, next: AtomicU64::new(0), clean: Mutex::default() })
+    }
+
+    /// The same in a directory that others may pass through (0711). It may be below a directory
+    /// where anybody writes, so one that is there already has to be ours.
+    fn open_passable(path: PathBuf) -> io::Result<Self> {
+        match DirBuilder::new().mode(MODE).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let found = fs::symlink_metadata(&path)?;
+        if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::other("it is there already, and not a directory of ours"));
+        }
+        fs::set_permissions(&path, Permissions::from_mode(PASSABLE))?;
+        Self::open(path)
     }
 
     /// An empty directory that nobody else has.
@@ -126,7 +185,6 @@ impl Drop for Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     fn base() -> (tempfile::TempDir, Arc<Base>) {
         let dir = tempfile::tempdir().unwrap();
@@ -183,6 +241,22 @@ mod tests {
         replaced.give_back();
         assert_ne!(base.take().unwrap().path(), path);
         assert!(elsewhere.path().exists(), "a link is not followed");
+    }
+
+    #[test]
+    fn a_directory_for_others_is_made_only_where_nobody_prepared_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("others");
+        std::os::unix::fs::symlink(dir.path(), &path).unwrap();
+        assert!(Base::open_passable(path.clone()).is_err(), "a link");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(Base::open_passable(path.clone()).is_err(), "a file");
+        fs::remove_file(&path).unwrap();
+        for _ in 0..2 {
+            Base::open_passable(path.clone()).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, PASSABLE);
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The real [`Spawner`]: launch, then supervise.
 
 use super::contract::{HostError, Outcome, RunSpec, Spawner};
-use super::launch::launch;
-use super::pin::Digests;
-use super::scratch::Base;
+use super::launch::{Host, launch};
+use super::sandbox;
+use super::scratch::Scratches;
 use super::supervise::supervise;
+use super::threads::Privileged;
+use super::walls::{WallState, Walls};
 use futures::future::{BoxFuture, FutureExt};
 use std::io;
 use std::path::PathBuf;
@@ -14,16 +16,23 @@ use tokio_util::sync::CancellationToken;
 /// Starts real processes. Cheap to clone; how many run at once is the caller's to bound.
 #[derive(Debug, Clone)]
 pub struct ProcessSpawner {
-    scratch: Arc<Base>,
-    digests: Arc<Digests>,
+    host: Arc<Host>,
 }
 
 impl ProcessSpawner {
     /// `scratch` will hold the runs' working directories, each private and empty at its start. It
     /// is created (0700) if missing, must be this process's alone, and is cleared of what an
-    /// earlier process left.
-    pub fn new(scratch: PathBuf) -> io::Result<Self> {
-        Ok(Self { scratch: Arc::new(Base::open(scratch)?), digests: Arc::default() })
+    /// earlier process left. `passable` is the same for programs that run as another user, so its
+    /// parents must let everybody pass; it is created (0711) when the first one runs.
+    ///
+    /// Call it when the program starts: hooks get the privileges that the calling thread has now.
+    pub fn new(scratch: PathBuf, passable: PathBuf) -> io::Result<Self> {
+        let host = Host {
+            scratches: Scratches::open(scratch, passable)?,
+            digests: Arc::default(),
+            privileged: Privileged::start()?,
+        };
+        Ok(Self { host: Arc::new(host) })
     }
 }
 
@@ -37,9 +46,13 @@ impl Spawner for ProcessSpawner {
             if cancel.is_cancelled() {
                 return Err(HostError::Cancelled);
             }
-            let launched = launch(&spec, &self.scratch, &self.digests).await?;
+            let launched = launch(&spec, &self.host).await?;
             supervise(launched, spec, &cancel).await
         }
         .boxed()
+    }
+
+    fn walls(&self, asked: &Walls) -> Vec<WallState> {
+        sandbox::look(asked)
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn supervise(
     cancel: &CancellationToken,
 ) -> Result<Outcome, HostError> {
     // Should this future be dropped, bindings go in reverse order: the process first.
-    let Launched { pinned, scratch, started, pipes, mut group } = launched;
+    let Launched { pinned, scratch, started, pipes, mut group, warnings } = launched;
     let mut captured = Captured::new(spec.limits);
     let ended = {
         let mut pump = pin!(pipes.pump(spec.stdin, &mut captured).fuse());
@@ -68,6 +68,7 @@ pub(super) async fn supervise(
         pipes_held: ended == Ended::Exited { pipes_held: true },
         duration,
         digest: pinned.map(|pinned| pinned.digest),
+        warnings,
     })
 }
 

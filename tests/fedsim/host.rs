@@ -24,7 +24,7 @@ use routerd::federation::wire::{
     BATCH_PATH, BatchAnswer, BatchRequest, BatchResult, EventAnswer, FEATURE_BATCH, STATUS_PATH,
     Status,
 };
-use routerd::plugin::{HostError, Outcome as RunOutcome, RunSpec, Spawner};
+use routerd::plugin::{HostError, Outcome as RunOutcome, RunSpec, Spawner, WallState, Walls};
 use routerd::runtime::{Shutdown, TaskGroup, converged};
 use routerd::store::events::{Outcome, Receipt, Refusal, accept};
 use routerd::store::tables::{DeliveryRow, FactRow, IdentityRow, OutboxRow};
@@ -77,6 +77,10 @@ impl Spawner for NoPlugins {
         _: tokio_util::sync::CancellationToken,
     ) -> futures::future::BoxFuture<'_, Result<RunOutcome, HostError>> {
         unreachable!("there is no subscription")
+    }
+
+    fn walls(&self, _: &Walls) -> Vec<WallState> {
+        Vec::new()
     }
 }
 

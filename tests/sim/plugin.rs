@@ -12,7 +12,9 @@ use routerd::api::clock::Clock;
 use routerd::api::duration::GoDuration;
 use routerd::api::event::Event;
 use routerd::api::plugin::PluginRequest;
-use routerd::plugin::{Exit, HostError, Outcome, RunSpec, Spawner, StderrTail};
+use routerd::plugin::{
+    Availability, Exit, HostError, Outcome, RunSpec, Spawner, StderrTail, WallState, Walls,
+};
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 
@@ -216,6 +218,7 @@ fn outcome(exit: Exit, stdout: Vec<u8>, duration: Duration) -> Outcome {
         pipes_held: false,
         duration,
         digest: None,
+        warnings: Vec::new(),
     }
 }
 
@@ -272,5 +275,9 @@ impl Spawner for Plugins {
             })
         }
         .boxed()
+    }
+
+    fn walls(&self, asked: &Walls) -> Vec<WallState> {
+        asked.asked().map(|wall| WallState { wall, state: Availability::Enforced }).collect()
     }
 }

@@ -6,6 +6,7 @@ mod emit;
 mod events;
 mod get;
 mod keygen;
+mod plugin;
 mod render;
 mod status;
 mod validate;
@@ -75,6 +76,7 @@ pub(super) async fn dispatch(command: Command, session: &mut Session) -> Result<
         Command::Validate(args) => validate::run(session, &args),
         Command::Schema { kind } => schema::run(session, kind.as_deref()),
         Command::Wait(args) => wait::run(session, &args).await,
+        Command::Plugin(command) => plugin::run(session, command).await,
         Command::Version => version::run(session).await,
     }
 }
