@@ -65,6 +65,7 @@ fn spec(program: &Path, confinement: Confinement) -> RunSpec {
         confinement,
         sha256: None,
         label: "bench".into(),
+        warm: None,
     }
 }
 

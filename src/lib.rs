@@ -14,8 +14,11 @@
 //! | [`controllers`] | all above |
 //! | [`federation`] | api, store, runtime |
 //! | [`control`] | api, store, render, runtime |
-//! | [`cli`] | api, control, render, store, sources |
+//! | [`cli`] | api, control, render, store, sources, plugin, controllers |
 //! | [`daemon`] | all |
+//! | [`kit`] | api |
+//!
+//! [`kit`] is for programs beside this one: nothing in here uses it.
 
 // The wall clock and new processes have one place each: see clippy.toml. Unit tests are free.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -26,6 +29,7 @@ pub mod control;
 pub mod controllers;
 pub mod daemon;
 pub mod federation;
+pub mod kit;
 pub mod plugin;
 pub mod render;
 pub mod runtime;

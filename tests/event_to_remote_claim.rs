@@ -1,16 +1,20 @@
-//! The example plugin as the daemon runs it: a request on stdin, a result on stdout.
+//! The example plugins as the daemon runs them: a request on stdin, a result on stdout, once or line
+//! by line. The one in Python answers as the one in Rust does.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use routerd::api::kinds::decode::decode_value;
-use routerd::api::plugin::PluginResult;
+use routerd::api::plugin::{PROTOCOL, PluginResult};
 use serde_json::{Value, json};
+
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The executable that cargo built beside this test. `cargo test` builds the examples; with
 /// `--test` it does not: `cargo build --example event-to-remote-claim` first.
-fn executable() -> PathBuf {
+fn in_rust() -> PathBuf {
     let mut path = std::env::current_exe().expect("this test has a path");
     path.pop();
     if path.ends_with("deps") {
@@ -19,17 +23,50 @@ fn executable() -> PathBuf {
     path.join("examples/event-to-remote-claim")
 }
 
-fn run(input: &str) -> Output {
-    let executable = executable();
-    let mut child = Command::new(&executable)
+/// The same plugin in Python, where there is one.
+fn in_python() -> Option<PathBuf> {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let found = *FOUND.get_or_init(|| {
+        let asked = Command::new("python3").arg("--version").env("PATH", PATH).output();
+        let found = asked.is_ok_and(|output| output.status.success());
+        if !found {
+            println!("skipped: the plugin in Python, there is no python3");
+        }
+        found
+    });
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = "examples/plugins/event-to-remote-claim-python/event-to-remote-claim";
+    found.then(|| root.join(program))
+}
+
+fn run(executable: &Path, protocol: Option<&str>, input: &str) -> Output {
+    let mut child = Command::new(executable)
         .env_clear()
+        .env("PATH", PATH)
+        .envs(protocol.map(|protocol| (PROTOCOL, protocol)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|e| panic!("{}: {e}; is the example built?", executable.display()));
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    // A plugin may end before it has read all.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// What a program answers in both protocols: the same, twice.
+fn answer_of(executable: &Path, request: &str) -> Value {
+    let name = executable.display();
+    let once = run(executable, None, request);
+    assert!(once.status.success(), "{name}: {}", String::from_utf8_lossy(&once.stderr));
+    let lines = run(executable, Some("stream"), &format!("{request}\n{request}\n"));
+    assert!(lines.status.success(), "{name}: {}", String::from_utf8_lossy(&lines.stderr));
+    let text = String::from_utf8(lines.stdout).unwrap();
+    let answers: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answer: Value = serde_json::from_slice(&once.stdout).unwrap();
+    assert_eq!(answers, [answer.clone(), answer.clone()], "{name}");
+    answer
 }
 
 fn request(events: &Value) -> String {
@@ -51,15 +88,19 @@ fn request(events: &Value) -> String {
     .to_string()
 }
 
+/// What both programs answer in both protocols.
 fn answer(events: &Value) -> Value {
-    let output = run(&request(events));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let result: PluginResult = serde_json::from_slice(&output.stdout).unwrap();
+    let request = request(events);
+    let answer = answer_of(&in_rust(), &request);
+    if let Some(python) = in_python() {
+        assert_eq!(answer_of(&python, &request), answer, "Python answers as Rust does");
+    }
+    let result: PluginResult = serde_json::from_value(answer.clone()).unwrap();
     for resource in &result.status.resources {
         let decoded = decode_value(resource, "").unwrap_or_else(|r| panic!("{:?}", r.problems));
         assert!(decoded.typed);
     }
-    serde_json::from_slice(&output.stdout).unwrap()
+    answer
 }
 
 fn event(id: &str, subject: &str, payload: &Value) -> Value {
@@ -163,15 +204,22 @@ fn no_event_is_no_claim() {
 #[test]
 fn the_same_request_gives_the_same_bytes() {
     let events = json!([event("a", "10.88.60.1", &json!({"domain": "d"}))]);
-    assert_eq!(run(&request(&events)).stdout, run(&request(&events)).stdout);
+    for program in [Some(in_rust()), in_python()].into_iter().flatten() {
+        let bytes = || run(&program, None, &request(&events)).stdout;
+        assert_eq!(bytes(), bytes());
+    }
 }
 
 #[test]
 fn an_unreadable_request_fails_and_says_so() {
-    for input in ["", "{}", "not json"] {
-        let output = run(input);
-        assert!(!output.status.success());
-        assert!(output.stdout.is_empty());
-        assert!(!output.stderr.is_empty());
+    for program in [Some(in_rust()), in_python()].into_iter().flatten() {
+        for (protocol, input) in
+            [(None, ""), (None, "{}"), (None, "not json"), (Some("stream"), "{}\n")]
+        {
+            let output = run(&program, protocol, input);
+            assert!(!output.status.success());
+            assert!(output.stdout.is_empty());
+            assert!(!output.stderr.is_empty());
+        }
     }
 }

@@ -19,8 +19,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("controllers", &["api", "runtime", "store", "sources", "plugin", "render"]),
     ("federation", &["api", "store", "runtime"]),
     ("control", &["api", "store", "render", "runtime"]),
-    ("cli", &["api", "control", "render", "store", "sources"]),
+    // `plugin` and `controllers` for `plugin run` and `replay`: what an operator tries is run by the
+    // operator's own process, never by the daemon, and judged as the daemon judges.
+    ("cli", &["api", "control", "render", "store", "sources", "plugin", "controllers"]),
     ("daemon", EVERYTHING),
+    // For programs beside this one: nothing in here uses it.
+    ("kit", &["api"]),
 ];
 
 const EVERYTHING: &[&str] = &[

@@ -114,6 +114,7 @@ fn spec(mode: &str) -> RunSpec {
         confinement: Confinement::Plugin,
         sha256: None,
         label,
+        warm: None,
     }
 }
 

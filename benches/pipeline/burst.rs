@@ -64,7 +64,7 @@ pub async fn run(place: &Place) {
     node.stop();
 }
 
-fn write_lines(path: &std::path::Path, events: u32) {
+pub fn write_lines(path: &std::path::Path, events: u32) {
     let mut file = BufWriter::new(File::create(path).expect("a file"));
     let now = Time::now();
     for number in 0..events {

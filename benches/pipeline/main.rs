@@ -2,7 +2,7 @@
 //! the example plugin.
 //!
 //! `cargo bench --bench pipeline [-- PART…]` runs the parts named, or all: accept, latency, burst,
-//! idle, start. `BENCH_QUICK=1` makes the counts small. `ROUTERD_BENCH_DIR` names the directory
+//! idle, start, stream. `BENCH_QUICK=1` makes the counts small. `ROUTERD_BENCH_DIR` names the directory
 //! (default: the target directory, not a tmpfs).
 
 mod accept;
@@ -15,6 +15,7 @@ mod process;
 #[path = "../common/report.rs"]
 mod report;
 mod start;
+mod stream;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -72,5 +73,8 @@ fn main() {
     }
     if wanted("start") {
         tokio.block_on(start::run(&place));
+    }
+    if wanted("stream") {
+        tokio.block_on(stream::run(&place));
     }
 }

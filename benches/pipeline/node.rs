@@ -24,8 +24,14 @@ pub struct Node {
 impl Node {
     /// Starts a daemon on `<place>/<name>`; what an earlier one left there is kept.
     pub fn start(place: &Place, name: &str) -> Self {
+        Self::start_with(place, name, "batch: {maxEvents: 256}")
+    }
+
+    /// The same with these members in the Plugin's spec.
+    pub fn start_with(place: &Place, name: &str, plugin: &str) -> Self {
         let dir = place.dir(name);
-        std::fs::write(dir.join("router.yaml"), manifests(&place.plugin)).expect("manifests");
+        let manifests = manifests(&place.plugin, plugin);
+        std::fs::write(dir.join("router.yaml"), manifests).expect("manifests");
         let state = dir.join("state");
         let log = std::fs::File::create(dir.join("log")).expect("a log");
         let started = Instant::now();
@@ -108,7 +114,7 @@ pub fn subject(number: u32) -> String {
 
 /// The manifests of `examples/event-federation/receiver-cloud.yaml`, as far as one node needs
 /// them, with room for many clients.
-fn manifests(plugin: &Path) -> String {
+fn manifests(plugin: &Path, more: &str) -> String {
     format!(
         "apiVersion: routerd.net/v1alpha1
 kind: Router
@@ -132,10 +138,7 @@ spec:
   - apiVersion: plugin.routerd.net/v1alpha1
     kind: Plugin
     metadata: {{name: event-to-remote-claim}}
-    spec:
-      executable: {}
-      capabilities: [observe.events, propose.dynamicConfig]
-      batch: {{maxEvents: 256}}
+    spec: {{executable: {}, capabilities: [observe.events, propose.dynamicConfig], {more}}}
   - apiVersion: hybrid.routerd.net/v1alpha1
     kind: OverlayPeer
     metadata: {{name: onprem-main}}

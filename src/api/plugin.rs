@@ -13,6 +13,8 @@ pub const API_VERSION: &str = "plugin.routerd.net/v1alpha1";
 pub const TOPIC: &str = "routerd.federation.subscription/";
 /// The annotation that marks which event of a batch a resource answers.
 pub const EVENT_MARK: &str = super::object::annotation::EVENT_ID;
+/// The variable that tells a plugin how it is spoken to: `stream`, or it is not set.
+pub const PROTOCOL: &str = "ROUTERD_PROTOCOL";
 
 /// What a plugin reads on stdin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

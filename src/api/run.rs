@@ -138,6 +138,9 @@ pub struct Cohort {
     pub place: u32,
 }
 
+/// The outcome of a run in which nothing failed.
+pub const SUCCEEDED: &str = "Succeeded";
+
 /// One finished run, kept for people and for replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,7 +159,7 @@ pub struct RunRecord {
     pub started_at: Time,
     /// How long it took.
     pub duration: Duration,
-    /// How it ended: `Succeeded`, or the reason of the failure.
+    /// How it ended: [`SUCCEEDED`], or the reason of the failure.
     pub outcome: String,
     /// What failed, for people.
     pub message: String,
@@ -164,14 +167,23 @@ pub struct RunRecord {
     pub stderr: String,
     /// Digest of stdout.
     pub stdout_digest: String,
-    /// What the plugin was sent; shortened to a limit.
+    /// What the plugin was sent, up to a limit.
     pub request: String,
-    /// What it answered; shortened to a limit.
+    /// What it answered, up to a limit.
     pub response: String,
     /// What the result carried that is not known, tolerated and reported.
     pub warnings: Vec<String>,
     /// Resources, directives and plans per outcome, for a summary.
     pub counts: BTreeMap<String, u64>,
+    /// How the process ended, or that it lives on.
+    #[serde(default)]
+    pub exit: String,
+    /// SHA-256 of the executable in hex, where the Plugin pins one.
+    #[serde(default)]
+    pub executable_digest: String,
+    /// The request or the answer was over its limit, so that the run cannot be run again.
+    #[serde(default)]
+    pub shortened: bool,
 }
 
 impl Work {

@@ -186,10 +186,25 @@ impl Access {
         }
     }
 
-    pub(super) async fn runs(&self) -> Result<Vec<RunView>, Failure> {
+    /// The kept runs, of one plugin or of all, the newest first.
+    pub(super) async fn runs(&self, plugin: Option<&str>) -> Result<Vec<RunView>, Failure> {
         match self {
-            Self::Daemon(client) => Ok(client.get(&Target::new("/v1/runs")).await?),
-            Self::Store(control) => Ok(control.runs(None)?),
+            Self::Daemon(client) => {
+                let target = Target::new("/v1/runs");
+                let target =
+                    plugin.into_iter().fold(target, |target, name| target.query("plugin", name));
+                Ok(client.get(&target).await?)
+            }
+            Self::Store(control) => Ok(control.runs(plugin, None)?),
+        }
+    }
+
+    pub(super) async fn run(&self, number: u64) -> Result<RunView, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                Ok(client.get(&Target::new("/v1/runs").segment(&number.to_string())).await?)
+            }
+            Self::Store(control) => Ok(control.run(number)?),
         }
     }
 

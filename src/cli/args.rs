@@ -107,7 +107,7 @@ pub(super) enum Command {
     /// Parts: what the plugins proposed
     #[command(subcommand)]
     Dynamic(DynamicCommand),
-    /// Plugins on this node
+    /// Plugins: list them, try one, run a recorded run again
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Print the versions of routerctl and of the daemon
@@ -116,6 +116,17 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
+    /// List the plugins and how their last runs went
+    List,
+    /// Show one plugin: its spec, its conditions, its last runs
+    Describe {
+        /// The Plugin's name
+        name: String,
+    },
+    /// Run a plugin once with events of your own; exit 1 if the answer is not good
+    Run(PluginRunArgs),
+    /// Run a recorded run again and compare the results; exit 1 if they differ
+    Replay(PluginReplayArgs),
     /// Print the sha256 of executables, as the line that pins them in the manifest
     Lock {
         /// Names of Plugins, or paths of executables [default: all Plugins]
@@ -166,6 +177,42 @@ pub(super) enum DynamicCommand {
         /// The part's name
         name: String,
     },
+}
+
+const TRIAL_HELP: &str = "\
+The plugin is run by this command, as you and not as the daemon: the file must belong to root or to
+you. Checks, limits and the judgement of the answer are the daemon's. Nothing is stored.";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = TRIAL_HELP)]
+pub(super) struct PluginRunArgs {
+    /// The Plugin's name: of the manifests that --config names, else as the daemon has it in force
+    pub name: String,
+    /// A file with an event as for `emit -f`, or a list of them, JSON or YAML; '-' is stdin
+    #[arg(long, value_name = "FILE")]
+    pub event: PathBuf,
+    /// The EventSubscription that the request names
+    #[arg(long, value_name = "NAME", default_value = "trial")]
+    pub subscription: String,
+    /// Run this file in place of the Plugin's, unpinned
+    #[arg(long, value_name = "PATH")]
+    pub executable: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = TRIAL_HELP)]
+pub(super) struct PluginReplayArgs {
+    /// The run's number, as `get runs` lists it
+    #[arg(value_parser = run_number)]
+    pub run: u64,
+    /// Run this file in place of the Plugin's, unpinned
+    #[arg(long, value_name = "PATH")]
+    pub executable: Option<PathBuf>,
+}
+
+/// `42`, or `Run/42` as `-o name` prints it.
+fn run_number(text: &str) -> Result<u64, String> {
+    text.strip_prefix("Run/").unwrap_or(text).parse().map_err(|_| "write it like 42".to_owned())
 }
 
 const EMIT_EXAMPLES: &str = "\

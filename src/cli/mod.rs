@@ -4,7 +4,8 @@
 //! passed in. A command asks an `access::Access`, which is the daemon if one answers and the store
 //! if none does. Data goes to stdout, everything else to stderr.
 //!
-//! May import `api`, `control`, `render`, `store` and `sources`.
+//! May import `api`, `control`, `render`, `store` and `sources`; and `plugin` and `controllers`
+//! for what an operator tries: it is run by the operator's own process, never by the daemon.
 
 mod access;
 mod args;

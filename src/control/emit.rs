@@ -232,7 +232,7 @@ fn one(
         Ok(group) => group,
         Err(error) => return Ok(Answer::refused(given, error)),
     };
-    let event = match fill(request, &group.spec, now) {
+    let event = match request.event(&group.spec.node_name, now) {
         Ok(event) => event,
         Err(error) => return Ok(Answer::refused(given, error)),
     };
@@ -271,8 +271,14 @@ fn explain(refusal: &Refusal, spec: &EventGroupSpec) -> ApiError {
     }
 }
 
-/// Fills in what may be left out.
-fn fill(request: &EmitRequest, group: &EventGroupSpec, now: Time) -> Result<Event, ApiError> {
+impl EmitRequest {
+    /// The event that is meant, on this node at this time, with what was left out filled in.
+    pub fn event(&self, node_name: &str, now: Time) -> Result<Event, ApiError> {
+        fill(self, node_name, now)
+    }
+}
+
+fn fill(request: &EmitRequest, node_name: &str, now: Time) -> Result<Event, ApiError> {
     let observed_at = time("observedAt", request.observed_at.as_deref())?.unwrap_or(now);
     let expires_at = match (time("expiresAt", request.expires_at.as_deref())?, &request.ttl) {
         (Some(_), Some(_)) => {
@@ -289,7 +295,7 @@ fn fill(request: &EmitRequest, group: &EventGroupSpec, now: Time) -> Result<Even
         r#type: request.r#type.clone(),
         source_node: match &request.source_node {
             Some(node) if !node.is_empty() => node.clone(),
-            _ => group.node_name.clone(),
+            _ => node_name.to_owned(),
         },
         subject: text(&request.subject),
         dedupe_key: text(&request.dedupe_key),

@@ -196,9 +196,18 @@ impl Control {
         Ok(parts)
     }
 
-    /// The newest finished runs, newest first; 1,000 at most.
-    pub fn runs(&self, limit: Option<usize>) -> Result<Vec<RunView>, ApiError> {
-        self.reader.runs(limit.unwrap_or(MAX_RUNS_LISTED).min(MAX_RUNS_LISTED))
+    /// The newest finished runs, of one plugin or of all, newest first; 1,000 at most.
+    pub fn runs(
+        &self,
+        plugin: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<RunView>, ApiError> {
+        self.reader.runs(plugin, limit.unwrap_or(MAX_RUNS_LISTED).min(MAX_RUNS_LISTED))
+    }
+
+    /// The run of this number.
+    pub fn run(&self, number: u64) -> Result<RunView, ApiError> {
+        self.reader.run(number)
     }
 
     /// Some events, newest first.

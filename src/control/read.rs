@@ -192,10 +192,26 @@ impl Reader {
         Ok(rows.map(|row| row.map(Arc::new)).collect::<Result<_, _>>()?)
     }
 
-    /// The newest finished runs, newest first.
-    pub(super) fn runs(&self, limit: usize) -> Result<Vec<RunView>, ApiError> {
+    /// The newest finished runs, of one plugin or of all, newest first.
+    pub(super) fn runs(
+        &self,
+        plugin: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RunView>, ApiError> {
         let rows = self.store.scan::<RunRecord>(&Scan::all().reverse());
-        rows.take(limit).map(|run| Ok(run?.into())).collect()
+        let meant = |run: &Result<RunRecord, StoreError>| {
+            plugin.is_none_or(|name| run.as_ref().map_or(true, |run| run.plugin == name))
+        };
+        rows.filter(meant).take(limit).map(|run| Ok(run?.into())).collect()
+    }
+
+    /// The run of this number.
+    pub(super) fn run(&self, number: u64) -> Result<RunView, ApiError> {
+        let run = self.store.get::<RunRecord>(&number)?;
+        run.map(RunView::from).ok_or_else(|| {
+            ApiError::new(Reason::NotFound, format!("no run {number}"))
+                .hint("routerctl get runs lists those that are kept")
+        })
     }
 
     pub(super) fn work_figures(&self) -> Result<WorkFigures, ApiError> {

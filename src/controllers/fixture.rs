@@ -56,6 +56,8 @@ pub enum Reply {
     Exit(i32),
     /// Cannot be started.
     Host,
+    /// Rests between two processes.
+    Resting(Duration),
     /// Is stopped by a shutdown.
     Stopped,
 }
@@ -85,6 +87,10 @@ impl Spawner for Fake {
                 Reply::Answer(answer) => (Exit::Code(0), answer.to_string()),
                 Reply::Exit(status) => (Exit::Code(status), String::new()),
                 Reply::Stopped => (Exit::Cancelled, String::new()),
+                Reply::Resting(pause) => {
+                    let why = "exited with status 1".to_owned();
+                    return Err(HostError::Resting { failures: 2, why, pause });
+                }
                 Reply::Host => {
                     let (path, component) = (spec.executable.clone(), spec.executable);
                     return Err(HostError::NotFound { path, component });
@@ -98,6 +104,7 @@ impl Spawner for Fake {
                 duration: Duration::from_millis(5),
                 digest: None,
                 warnings: Vec::new(),
+                lease: None,
             })
         }
         .boxed()

@@ -7,9 +7,9 @@
 //! 2. [`planner`] reconciles one (subscription, fact): [`plan`], which is pure, says what to do with
 //!    the part and whether a run is due.
 //! 3. [`dispatch`] decides which due runs go together, and when.
-//! 4. [`runner`] reconciles one slot of a plugin: intent, [`request`], process, [`verdict`],
+//! 4. [`runner`] reconciles one slot of a plugin: intent, [`request`], [`process`], [`verdict`],
 //!    [`outcome`]. What it wrote comes back through step 1. [`operate`] is what an operator may
-//!    change of it by hand.
+//!    change of it by hand, [`trial`] a run that changes nothing.
 //! 5. [`publish`] gives the effective config its revision, [`output`] writes it into files and runs
 //!    hooks.
 //! 6. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
@@ -26,11 +26,13 @@ pub mod outcome;
 pub mod output;
 pub mod plan;
 pub mod planner;
+pub mod process;
 pub mod publish;
 pub mod request;
 pub mod runner;
 pub mod status;
 pub mod steps;
+pub mod trial;
 pub mod verdict;
 pub mod world;
 

@@ -3,7 +3,11 @@
 //! Also the rules of failure: a failing item backs off on its own and is given up after
 //! `maxAttempts`; a failed batch is retried whole once, then halved until the poison stands alone.
 
-use std::collections::{BTreeMap, VecDeque};
+mod kept;
+
+pub use kept::Kept;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,20 +24,17 @@ use crate::api::Time;
 use crate::api::fact::add;
 use crate::api::kinds::federation::Retry;
 use crate::api::part::Part;
-use crate::api::run::{Cohort, Failing, RunRecord, Success, Work};
+use crate::api::run::{Cohort, Failing, RunRecord, SUCCEEDED, Success, Work};
 use crate::plugin::Outcome;
 use crate::runtime::{Backoff, Jitter};
-use crate::store::{Scan, Store, StoreError, Txn};
+use crate::store::{StoreError, Txn};
 
-/// How many finished runs are remembered.
-pub const KEPT_RUNS: usize = 256;
-/// How much of a request and of an answer is remembered, in bytes.
-const KEPT_BYTES: usize = 16 * 1024;
+/// How much of a request, and how much of an answer, is remembered, in bytes.
+const KEPT_BYTES: usize = 64 * 1024;
+/// How much of stderr is remembered with a run, in bytes.
+const KEPT_OUTPUT: usize = 16 * 1024;
 /// How much of stderr is kept with a failing item, in bytes.
 const KEPT_STDERR: usize = 2 * 1024;
-
-/// The outcome of a run in which nothing failed.
-const SUCCEEDED: &str = "Succeeded";
 
 /// A run that has ended, however it did.
 pub struct Ended {
@@ -55,11 +56,6 @@ pub struct Ended {
     pub ended: Time,
     /// Identity of the file that ran.
     pub executable: Option<String>,
-}
-
-/// The numbers of the recorded runs, the oldest first.
-pub fn recorded_runs(store: &Store) -> Result<VecDeque<u64>, StoreError> {
-    store.scan::<RunRecord>(&Scan::all()).map(|row| row.map(|run| run.run)).collect()
 }
 
 /// What a transaction needs of one item.
@@ -85,11 +81,7 @@ enum Blame {
 }
 
 /// Writes the end of a run.
-pub async fn record(
-    shared: &Shared,
-    ended: Ended,
-    runs: &Mutex<VecDeque<u64>>,
-) -> Result<(), RunError> {
+pub async fn record(shared: &Shared, ended: Ended, runs: &Mutex<Kept>) -> Result<(), RunError> {
     let Some(subscription) = shared.world().objects.subscription(&ended.subscription).cloned()
     else {
         return Ok(());
@@ -97,12 +89,8 @@ pub async fn record(
     let (shares, warnings, whole_fault) = shares(&ended);
     let items = items(shared, &ended, shares, whole_fault.is_some());
     let mut run = run_record(&ended, &items, warnings);
-    let oldest = {
-        let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let surplus = (runs.len() + 1).saturating_sub(KEPT_RUNS);
-        runs.iter().copied().take(surplus).collect::<Vec<u64>>()
-    };
-    let forgotten = oldest.len();
+    let size = kept::size(&run);
+    let oldest = runs.lock().unwrap_or_else(PoisonError::into_inner).make_room(size);
     let context = Context {
         now: ended.ended,
         subscription,
@@ -127,10 +115,7 @@ pub async fn record(
     let (run, given_up) = committed.await?.value;
     fail::fail_point!("runner::after_outcome");
     log_failure(&run, given_up);
-    let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
-    let forgotten = forgotten.min(runs.len());
-    runs.drain(..forgotten);
-    runs.push_back(run.run);
+    runs.lock().unwrap_or_else(PoisonError::into_inner).add(run.run, size);
     Ok(())
 }
 
@@ -342,12 +327,15 @@ fn run_record(ended: &Ended, items: &[Item], warnings: Vec<String>) -> RunRecord
         duration: ended.outcome.duration,
         outcome: fault.map_or_else(|| SUCCEEDED.to_owned(), |fault| fault.reason.to_owned()),
         message: fault.map_or_else(String::new, |fault| fault.message.clone()),
-        stderr: tail(&ended.outcome.stderr.bytes, KEPT_BYTES),
+        stderr: tail(&ended.outcome.stderr.bytes, KEPT_OUTPUT),
         stdout_digest: hex::encode(Sha256::digest(&ended.outcome.stdout)),
         request: head(&ended.request, KEPT_BYTES),
         response: head(&ended.outcome.stdout, KEPT_BYTES),
         warnings,
         counts,
+        exit: ended.outcome.exit.to_string(),
+        executable_digest: ended.outcome.digest.map(|d| d.to_string()).unwrap_or_default(),
+        shortened: ended.request.len().max(ended.outcome.stdout.len()) > KEPT_BYTES,
     }
 }
 

@@ -138,6 +138,7 @@ impl Outputs {
             confinement: Confinement::Hook,
             sha256: None,
             label: format!("ConfigOutput/{name}"),
+            warm: None,
         };
         let outcome = self.spawner.run(spec, self.cancel.clone()).await?;
         match outcome.exit {

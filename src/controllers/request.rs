@@ -5,11 +5,12 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::dispatch::Item;
-use super::world::{Fact, Plugin};
+use super::world::Fact;
 use crate::api::Time;
-use crate::api::kinds::plugin::PluginSpec;
+use crate::api::kinds::plugin::{PluginSpec, Protocol};
 use crate::api::plugin::{
-    API_VERSION, PluginRequest, RequestEvent, RequestMetadata, RequestSpec, TOPIC, Trigger,
+    API_VERSION, PROTOCOL, PluginRequest, RequestEvent, RequestMetadata, RequestSpec, TOPIC,
+    Trigger,
 };
 
 /// Where plugins find programs; nothing of the daemon's own environment is inherited.
@@ -59,7 +60,7 @@ pub fn request(plugin: &str, subscription: &str, subjects: &[Subject], now: Time
 }
 
 /// The complete environment of a run: PATH unless the plugin sets its own, the plugin's `env`, and
-/// the run's variables.
+/// the run's variables. A process that serves many runs learns its protocol instead of a run key.
 pub fn environment(name: &str, spec: &PluginSpec, run_key: &str) -> Vec<(String, String)> {
     let mut env = Vec::with_capacity(spec.env.len() + 4);
     if !spec.env.contains_key("PATH") {
@@ -67,6 +68,10 @@ pub fn environment(name: &str, spec: &PluginSpec, run_key: &str) -> Vec<(String,
     }
     env.extend(spec.env.iter().map(|(key, value)| (key.clone(), value.clone())));
     env.push(("ROUTERD_PLUGIN_NAME".to_owned(), name.to_owned()));
+    if spec.protocol == Protocol::Stream {
+        env.push((PROTOCOL.to_owned(), spec.protocol.as_str().to_owned()));
+        return env;
+    }
     env.push(("ROUTERD_RUN_KEY".to_owned(), run_key.to_owned()));
     env.push(("TRACEPARENT".to_owned(), traceparent(run_key)));
     env
@@ -92,11 +97,6 @@ pub fn batch_key(subjects: &[Subject]) -> String {
     let mut hash = Sha256::new();
     subjects.iter().for_each(|subject| hash.update(subject.item.due.run_key.as_bytes()));
     hex::encode(&hash.finalize()[..16])
-}
-
-/// Names a run in the log.
-pub fn label(plugin: &Plugin, key: &str) -> String {
-    format!("{}/{key}", plugin.accepted.resource.key.name)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! The intent is durable before the plugin starts; parts, work and the run's record are one
 //! transaction after it ended. A crash in between runs the plugin again under the same run key.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,19 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::dispatch::{Item, Pick};
-use super::outcome::{Ended, record};
+use super::outcome::{Ended, Kept, record};
 use super::plan::Due;
 use super::planner::plan_now;
-use super::request::{Subject, batch_key, environment, label, request};
-use super::verdict::{Fault, judge};
+use super::process::{log_stderr, run_spec, verdict};
+use super::request::{Subject, batch_key, request};
 use super::world::{Plugin, SubFact};
 use crate::api::fact::FactId;
+use crate::api::kinds::plugin::Protocol;
 use crate::api::object::ObjectKey;
 use crate::api::run::{Intent, Work};
-use crate::plugin::{
-    Confinement, DEFAULT_GRACE, Digest, Exit, HostError, Limits, Outcome, RunSpec, Spawner,
-    TrustWarning,
-};
+use crate::plugin::{Exit, HostError, Spawner, TrustWarning, WarmSpec};
 use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
 use crate::store::tables::FactRow;
 use crate::store::{StoreError, WriteError};
@@ -64,6 +62,8 @@ struct HostTrouble {
     not_before: Instant,
     /// The plugin's generation that failed: another one is tried at once.
     generation: u64,
+    /// It is only a pause between two processes.
+    resting: bool,
 }
 
 /// Runs plugins.
@@ -77,8 +77,8 @@ pub struct Runner {
     backoff: Backoff,
     jitter: Mutex<Jitter>,
     trouble: Mutex<HashMap<Arc<str>, HostTrouble>>,
-    /// Numbers of the recorded runs, the oldest first.
-    runs: Mutex<VecDeque<u64>>,
+    /// Which runs are recorded.
+    runs: Mutex<Kept>,
 }
 
 /// Why a batch did not come to an end.
@@ -96,8 +96,13 @@ pub enum RunError {
 enum Next {
     /// Nothing ran: it was no longer due, or the daemon stops.
     Nothing,
-    /// A run ended, and its outcome is stored; what was put up with when its file was checked.
-    Ended(Vec<TrustWarning>),
+    /// A run ended, and its outcome is stored.
+    Ended {
+        /// Whether the answer could be read.
+        answered: bool,
+        /// What was put up with when its file was checked.
+        warnings: Vec<TrustWarning>,
+    },
     HostFailed(HostError),
 }
 
@@ -111,7 +116,7 @@ impl Runner {
         conditions: TriggerSender<ObjectKey>,
         cancel: CancellationToken,
     ) -> Result<Self, RunError> {
-        let recorded = super::outcome::recorded_runs(&shared.store)?;
+        let recorded = Kept::of(&shared.store)?;
         Ok(Self {
             shared,
             spawner,
@@ -140,9 +145,11 @@ impl Runner {
         let started = self.shared.clock.now();
         let asked = request(name, subscription, &subjects, started);
         let stdin = serde_json::to_vec(&asked).expect("a request is plain data");
-        let spec = run_spec(plugin, &subjects, Bytes::from(stdin.clone()));
+        let key = batch_key(&subjects);
+        let mut spec = run_spec(name, &plugin.spec, &key, Bytes::from(stdin.clone()));
+        spec.warm = warm_version(plugin).map(|version| WarmSpec { pool: name.to_owned(), version });
         let run_label = spec.label.clone();
-        let outcome = match self.spawner.run(spec, self.cancel.clone()).await {
+        let mut outcome = match self.spawner.run(spec, self.cancel.clone()).await {
             Ok(outcome) if outcome.exit == Exit::Cancelled => return Ok(Next::Nothing),
             Ok(outcome) => outcome,
             Err(error) => return Ok(Next::HostFailed(error)),
@@ -150,10 +157,13 @@ impl Runner {
         log_stderr(&run_label, &outcome);
         let warnings = outcome.warnings.clone();
         let ended_at = self.shared.clock.now();
-        let verdict = exit_fault(&outcome, plugin).map_or_else(
-            || judge(&outcome.stdout, &plugin.spec, &subjects, started, ended_at),
-            Err,
-        );
+        let ids: Vec<&str> = subjects.iter().map(|s| s.fact.event.id.as_str()).collect();
+        let verdict = verdict(&outcome, &plugin.spec, &ids, (started, ended_at));
+        // A process whose answer was none is not asked again.
+        if let (Some(lease), Ok(_)) = (outcome.lease.take(), &verdict) {
+            lease.keep();
+        }
+        let answered = verdict.is_ok();
         let ended = Ended {
             plugin: Arc::clone(plugin),
             subscription: Arc::clone(subscription),
@@ -166,7 +176,7 @@ impl Runner {
             executable: (self.shared.identify)(&plugin.spec.executable),
         };
         record(&self.shared, ended, &self.runs).await?;
-        Ok(Next::Ended(warnings))
+        Ok(Next::Ended { answered, warnings })
     }
 
     /// The items that the planner would still run, with their facts.
@@ -230,36 +240,45 @@ impl Runner {
     }
 
     /// How long the host's trouble with this plugin still holds it back.
-    fn held_back(&self, plugin: &Arc<str>, generation: u64) -> Option<Duration> {
+    fn held_back(&self, plugin: &Arc<str>, generation: u64) -> Option<Action> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let held = trouble.get(plugin).filter(|t| t.generation == generation)?;
         let wait = held.not_before.saturating_duration_since(Instant::now());
-        (!wait.is_zero()).then_some(wait)
+        (!wait.is_zero()).then_some(hold(wait, held.resting))
     }
 
-    fn host_failed(&self, plugin: &Arc<str>, generation: u64, error: &HostError) -> Duration {
+    fn host_failed(&self, plugin: &Arc<str>, generation: u64, error: &HostError) -> Action {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = trouble
             .get(plugin)
             .filter(|t| t.generation == generation)
             .map_or(1, |t| t.failures.saturating_add(1));
-        let wait = {
+        // A warm process that is to rest knows for how long.
+        let (wait, resting) = if let HostError::Resting { pause, .. } = error {
+            (*pause, true)
+        } else {
             let mut jitter = self.jitter.lock().unwrap_or_else(PoisonError::into_inner);
-            self.backoff.delay(failures, &mut jitter)
+            (self.backoff.delay(failures, &mut jitter), false)
         };
         let not_before = Instant::now() + wait;
-        trouble.insert(Arc::clone(plugin), HostTrouble { failures, not_before, generation });
+        let new = HostTrouble { failures, not_before, generation, resting };
+        trouble.insert(Arc::clone(plugin), new);
         drop(trouble);
         let message = chain(error);
         if failures == 1 {
             tracing::warn!(%plugin, error = %message, "the plugin cannot be run; its events wait");
         }
         self.set_readiness(plugin, Readiness { ready: false, reason: error.reason(), message });
-        wait
+        hold(wait, resting)
     }
 
-    fn host_worked(&self, plugin: &Arc<str>, warnings: &[TrustWarning]) {
+    fn host_worked(&self, plugin: &Arc<str>, answered: bool, warnings: &[TrustWarning]) {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
+        // A process that fails each time it is started again is well when it has answered.
+        let resting = |readiness: Readiness| readiness.reason == "Restarting";
+        if !answered && self.shared.readiness(plugin).is_some_and(resting) {
+            return;
+        }
         let mut message = "the last run could be started".to_owned();
         for warning in warnings {
             message.push_str("; warning: ");
@@ -284,6 +303,20 @@ impl Runner {
     }
 }
 
+/// A node that waits for a host which cannot run the plugin is settled; one whose plugin only
+/// pauses is not.
+fn hold(wait: Duration, resting: bool) -> Action {
+    if resting { Action::HoldFor(wait) } else { Action::RequeueAfter(wait) }
+}
+
+/// What a warm process of the plugin is made of; `None` where each run has a process of its own.
+/// Any change of the spec makes another, so nothing that was changed is ever still in force.
+fn warm_version(plugin: &Plugin) -> Option<String> {
+    let Plugin { accepted, spec, .. } = plugin;
+    let stream = spec.protocol == Protocol::Stream;
+    stream.then(|| format!("{}/{}", accepted.uid, accepted.generation))
+}
+
 /// An error and what it came from, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -294,55 +327,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn run_spec(plugin: &Plugin, subjects: &[Subject], stdin: Bytes) -> RunSpec {
-    let name = &plugin.accepted.resource.key.name;
-    let key = batch_key(subjects);
-    RunSpec {
-        executable: plugin.spec.executable.clone().into(),
-        args: plugin.spec.args.clone(),
-        env: environment(name, &plugin.spec, &key),
-        stdin,
-        timeout: plugin.spec.timeout.get(),
-        grace: DEFAULT_GRACE,
-        limits: Limits::default(),
-        confinement: Confinement::of_plugin(plugin.spec.sandbox.as_ref()),
-        sha256: plugin.spec.sha256.as_ref().and_then(|pin| {
-            let mut digest = [0; 32];
-            hex::decode_to_slice(pin, &mut digest).ok().map(|()| Digest(digest))
-        }),
-        label: label(plugin, &key),
-    }
-}
-
-/// Why a process that ended did not even get to answer.
-fn exit_fault(outcome: &Outcome, plugin: &Plugin) -> Option<Fault> {
-    let (reason, message) = match outcome.exit {
-        Exit::Code(0) => return None,
-        Exit::Code(code) => ("ExitCode", format!("the plugin exited with status {code}")),
-        Exit::Signal(signal) => ("Signal", format!("the plugin was killed by signal {signal}")),
-        Exit::TimedOut => (
-            "TimedOut",
-            format!("the plugin did not end within its timeout of {}", plugin.spec.timeout),
-        ),
-        Exit::OutputTooLarge => {
-            let limit = Limits::default().stdout;
-            ("OutputTooLarge", format!("the plugin wrote more than {limit} bytes to stdout"))
-        }
-        Exit::Cancelled => ("Cancelled", "the daemon stopped".to_owned()),
-    };
-    Some(Fault { reason, message })
-}
-
-/// How many lines of a run's stderr go to the log.
-const LOGGED_LINES: usize = 20;
-
-fn log_stderr(run: &str, outcome: &Outcome) {
-    let text = String::from_utf8_lossy(&outcome.stderr.bytes);
-    for line in text.lines().rev().take(LOGGED_LINES).collect::<Vec<_>>().into_iter().rev() {
-        tracing::info!(run, line, "plugin stderr");
-    }
 }
 
 /// A batch that was taken from the dispatcher. However the run ends, its subjects become free
@@ -385,9 +369,10 @@ impl Reconciler for Runner {
     type Error = RunError;
 
     async fn reconcile(&self, key: &PluginSlot) -> Result<Action, RunError> {
-        let Some(plugin) = self.shared.world().objects.plugin(&key.plugin).cloned() else {
-            return Ok(Action::AwaitChange);
-        };
+        let plugin = self.shared.world().objects.plugin(&key.plugin).cloned();
+        let version = plugin.as_deref().and_then(warm_version);
+        self.spawner.keep_warm(&key.plugin, version.as_deref());
+        let Some(plugin) = plugin else { return Ok(Action::AwaitChange) };
         let concurrency = plugin.spec.concurrency;
         if key.slot >= concurrency {
             // What waited for a subject that ran here until now is left to the slots there are.
@@ -395,8 +380,8 @@ impl Reconciler for Runner {
             return Ok(Action::AwaitChange);
         }
         let generation = plugin.accepted.generation;
-        if let Some(wait) = self.held_back(&key.plugin, generation) {
-            return Ok(Action::RequeueAfter(wait));
+        if let Some(held) = self.held_back(&key.plugin, generation) {
+            return Ok(held);
         }
         let max = usize::try_from(plugin.spec.batch.max_events).unwrap_or(1);
         let (pick, idle) = {
@@ -428,15 +413,13 @@ impl Reconciler for Runner {
             completed: false,
         };
         match self.run_batch(&plugin, &subscription, &taken.items).await? {
-            Next::HostFailed(error) => {
-                Ok(Action::RequeueAfter(self.host_failed(&key.plugin, generation, &error)))
-            }
+            Next::HostFailed(error) => Ok(self.host_failed(&key.plugin, generation, &error)),
             next => {
                 taken.completed = true;
                 let facts: Vec<_> = taken.items.iter().map(|item| item.fact).collect();
                 drop(taken);
-                if let Next::Ended(warnings) = next {
-                    self.host_worked(&key.plugin, &warnings);
+                if let Next::Ended { answered, warnings } = next {
+                    self.host_worked(&key.plugin, answered, &warnings);
                     self.plan_again(&subscription, facts);
                 }
                 // There may be more; the look is cheap, and a slot never sleeps on work.

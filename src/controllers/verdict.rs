@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::request::Subject;
 use crate::api::Time;
 use crate::api::decode::{Problem, decode_value, decode_value_tolerant};
 use crate::api::fact::add;
@@ -70,11 +69,11 @@ pub struct Verdict {
     pub warnings: Vec<String>,
 }
 
-/// Judges `stdout` as the answer to `subjects`, of a run from `started` to `ended`.
+/// Judges `stdout` as the answer about the events of these ids, of a run from `started` to `ended`.
 pub fn judge(
     stdout: &[u8],
     spec: &PluginSpec,
-    subjects: &[Subject],
+    events: &[&str],
     started: Time,
     ended: Time,
 ) -> Result<Verdict, Fault> {
@@ -100,9 +99,9 @@ pub fn judge(
         );
         return Err(Fault::new("Expired", message));
     }
-    let mut shares: Vec<Share> = subjects.iter().map(|_| Share::default()).collect();
+    let mut shares: Vec<Share> = events.iter().map(|_| Share::default()).collect();
     let places: BTreeMap<&str, usize> =
-        subjects.iter().enumerate().map(|(at, s)| (s.fact.event.id.as_str(), at)).collect();
+        events.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let place = |what: &str, at: usize, mark: Option<&str>| whose(&places, what, at, mark);
     for (at, resource) in status.resources.into_iter().enumerate() {
         let mark = resource

@@ -129,6 +129,7 @@ impl Node {
         )?);
         let publisher = Arc::new(Publisher::new(Arc::clone(&shared), triggers.outputs.clone())?);
         let revisions = publisher.published();
+        let processes = Arc::clone(&spawner);
         let writer = Arc::new(Outputs::new(
             Arc::clone(&shared),
             Arc::clone(&spawner),
@@ -145,6 +146,7 @@ impl Node {
             stop.draining().await;
             // A plugin that is stopped was not tried: its run is repeated under the same key.
             cancel.cancel();
+            processes.close().await;
             Ok::<_, Infallible>(())
         });
         group.background("clock-steps", {

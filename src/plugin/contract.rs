@@ -5,8 +5,9 @@
 use super::pin::Digest;
 use super::trust::{TrustProblem, TrustWarning};
 use super::walls::{Confinement, Wall, WallState, Walls};
+use super::warm::Lease;
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +31,25 @@ pub trait Spawner: Send + Sync {
     /// Whether this host can put up the walls that are asked for. Looked at each time: a user may
     /// have been created since.
     fn walls(&self, asked: &Walls) -> Vec<WallState>;
+
+    /// Ends the warm processes of this pool that are not of `version`; all of them for `None`.
+    /// Cheap when there are none, so it may be called at every look.
+    fn keep_warm(&self, _pool: &str, _version: Option<&str>) {}
+
+    /// Ends all warm processes (TERM, grace, KILL) and keeps none from then on. Runs under way are
+    /// their cancellation tokens' business.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        futures::future::ready(()).boxed()
+    }
+}
+
+/// Asks for a process that may have served before and may serve again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmSpec {
+    /// Whose processes: runs of one pool share them.
+    pub pool: String,
+    /// Of what the process is made. Another version ends the processes of this one.
+    pub version: String,
 }
 
 /// One execution of one program.
@@ -55,6 +75,9 @@ pub struct RunSpec {
     pub sha256: Option<Digest>,
     /// Names the run in log lines: its run key.
     pub label: String,
+    /// Speak with a warm process, a line for a line, in place of one process for this run. `stdin`
+    /// is then one line without its end, and `env` must hold nothing of this run alone.
+    pub warm: Option<WarmSpec>,
 }
 
 /// Bounds of what a run may write, in bytes.
@@ -73,7 +96,7 @@ impl Default for Limits {
 }
 
 /// A process that ran, and how that went.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Outcome {
     /// Why it ended.
     pub exit: Exit,
@@ -86,12 +109,16 @@ pub struct Outcome {
     /// with its group. `stdout` holds everything the program itself wrote; what such a process had
     /// still to write is lost.
     pub pipes_held: bool,
-    /// From the start of the process until it and its group were gone.
+    /// From the start of the process until it and its group were gone; of a warm one, from the
+    /// request to the answer.
     pub duration: Duration,
     /// SHA-256 of the executed file, where `RunSpec::sha256` asked for it.
     pub digest: Option<Digest>,
     /// What was put up with when the executable was checked.
     pub warnings: Vec<TrustWarning>,
+    /// The warm process that answered and lives. Dropped, it is ended: whoever reads the answer
+    /// says by [`Lease::keep`] that it was one.
+    pub lease: Option<Lease>,
 }
 
 /// Why a process ended.
@@ -216,6 +243,18 @@ pub enum HostError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The warm processes of this program failed one after the other; the next is started later.
+    #[error(
+        "its process failed {failures} times in a row, last because it {why}; the next is started after a pause of {pause:?}"
+    )]
+    Resting {
+        /// Failures since the last good answer.
+        failures: u32,
+        /// What the last one was.
+        why: String,
+        /// What is left of the pause.
+        pause: Duration,
+    },
     /// Cancelled before the process was started.
     #[error("stopped before the process was started")]
     Cancelled,
@@ -233,6 +272,7 @@ impl HostError {
             Self::Unreadable { .. } => "Unreadable",
             Self::Sandbox { .. } => "SandboxNotAvailable",
             Self::Scratch { .. } | Self::Spawn { .. } => "HostFailure",
+            Self::Resting { .. } => "Restarting",
             Self::Cancelled => "Stopped",
         }
     }

@@ -66,6 +66,12 @@ impl Group {
         }
     }
 
+    /// Whether the leader has exited, by the system's word; it stays a zombie.
+    pub(super) fn has_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
+    }
+
     /// Asks every process of the group to end.
     pub(super) fn terminate(&self) {
         self.signal(Signal::TERM);

@@ -18,6 +18,10 @@
 //! 4. `group`: whatever happened, the whole process group is killed *before* its leader is reaped;
 //!    `orphans` then ends what escaped from the group.
 //!
+//! A run that asks for a warm process goes the same way up to 2, and then: `stream` asks the process
+//! one line and reads one line, under the same limits; who reads the answer gives the process back
+//! to its pool (`warm`, whose rules are `pool`) or lets it end as in 3 and 4.
+//!
 //! Linux 5.3 or later (pidfds) with `/proc`.
 
 mod contract;
@@ -27,17 +31,23 @@ mod limits;
 mod orphans;
 mod pin;
 mod pipes;
+mod pool;
 mod sandbox;
 mod scratch;
 mod spawner;
+mod stream;
 mod supervise;
 mod threads;
 mod trust;
 mod walls;
+mod warm;
 
-pub use contract::{DEFAULT_GRACE, Exit, HostError, Limits, Outcome, RunSpec, Spawner, StderrTail};
+pub use contract::{
+    DEFAULT_GRACE, Exit, HostError, Limits, Outcome, RunSpec, Spawner, StderrTail, WarmSpec,
+};
 pub use orphans::adopt_orphans;
 pub use pin::Digest;
 pub use spawner::ProcessSpawner;
 pub use trust::{Checked, TrustProblem, TrustWarning, check_executable};
 pub use walls::{Availability, Confinement, Wall, WallState, Walls};
+pub use warm::Lease;

@@ -3,6 +3,10 @@
 //! Writing first and reading later deadlocks as soon as both sides fill a pipe. Touches the three
 //! descriptors and nothing else; deadlines and signals are `supervise`'s.
 
+mod exchange;
+
+pub(super) use exchange::Exchanged;
+
 use super::contract::{Limits, StderrTail};
 use bytes::{Bytes, BytesMut};
 use std::io;

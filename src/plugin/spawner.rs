@@ -1,12 +1,14 @@
-//! The real [`Spawner`]: launch, then supervise.
+//! The real [`Spawner`]: launch, then supervise; or ask a warm process.
 
 use super::contract::{HostError, Outcome, RunSpec, Spawner};
 use super::launch::{Host, launch};
 use super::sandbox;
 use super::scratch::Scratches;
+use super::stream::Process;
 use super::supervise::supervise;
 use super::threads::Privileged;
 use super::walls::{WallState, Walls};
+use super::warm::Warm;
 use futures::future::{BoxFuture, FutureExt};
 use std::io;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub struct ProcessSpawner {
     host: Arc<Host>,
+    warm: Arc<Warm>,
 }
 
 impl ProcessSpawner {
@@ -32,7 +35,7 @@ impl ProcessSpawner {
             digests: Arc::default(),
             privileged: Privileged::start()?,
         };
-        Ok(Self { host: Arc::new(host) })
+        Ok(Self { host: Arc::new(host), warm: Arc::default() })
     }
 }
 
@@ -46,6 +49,10 @@ impl Spawner for ProcessSpawner {
             if cancel.is_cancelled() {
                 return Err(HostError::Cancelled);
             }
+            if let Some(warm) = &spec.warm {
+                let start = || Process::start(&spec, &self.host);
+                return self.warm.run(&spec, warm, &cancel, start).await;
+            }
             let launched = launch(&spec, &self.host).await?;
             supervise(launched, spec, &cancel).await
         }
@@ -54,5 +61,13 @@ impl Spawner for ProcessSpawner {
 
     fn walls(&self, asked: &Walls) -> Vec<WallState> {
         sandbox::look(asked)
+    }
+
+    fn keep_warm(&self, pool: &str, version: Option<&str>) {
+        self.warm.keep_only(pool, version);
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.warm.close().boxed()
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long after the program's exit its output may stay open.
-const LINGER: Duration = Duration::from_millis(100);
+pub(super) const LINGER: Duration = Duration::from_millis(100);
 /// How long after KILL the output may stay open: only a process that escaped can hold it.
 const LAST_READ: Duration = Duration::from_millis(50);
 /// How long a killed process may take to be gone before it is left to the background.
@@ -43,13 +43,8 @@ pub(super) async fn supervise(
         let ended = first_end(&group, pump.as_mut(), started + spec.timeout, cancel).await;
         if let Ended::Stopped(why) = ended {
             tracing::debug!(run = spec.label, "stopping a process that {why}");
-            group.terminate();
-            let _ = timeout(spec.grace, both_end(&group, pump.as_mut())).await;
         }
-        group.kill();
-        let _ = timeout(KILLED, group.exited()).await;
-        orphans::end_orphans().await;
-        let _ = timeout(LAST_READ, output_ends(pump)).await;
+        take_down(&group, pump, ended.grace(spec.grace)).await;
         ended
     };
     let status = group.reap();
@@ -69,12 +64,30 @@ pub(super) async fn supervise(
         duration,
         digest: pinned.map(|pinned| pinned.digest),
         warnings,
+        lease: None,
     })
+}
+
+/// Ends a group and everything that came of it: after TERM and this grace, or at once. The leader
+/// is left to be reaped.
+pub(super) async fn take_down<P: FusedFuture<Output = Pumped>>(
+    group: &Group,
+    mut pump: Pin<&mut P>,
+    grace: Option<Duration>,
+) {
+    if let Some(grace) = grace {
+        group.terminate();
+        let _ = timeout(grace, both_end(group, pump.as_mut())).await;
+    }
+    group.kill();
+    let _ = timeout(KILLED, group.exited()).await;
+    orphans::end_orphans().await;
+    let _ = timeout(LAST_READ, output_ends(pump)).await;
 }
 
 /// What came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+pub(super) enum Ended {
     /// The program exited; its output ended, or is held by somebody else.
     Exited { pipes_held: bool },
     /// It has to be stopped.
@@ -82,7 +95,12 @@ enum Ended {
 }
 
 impl Ended {
-    fn exit(self, status: Option<ExitStatus>) -> Exit {
+    /// How long a process that has to be stopped is given to end by itself.
+    pub(super) fn grace(self, grace: Duration) -> Option<Duration> {
+        matches!(self, Self::Stopped(_)).then_some(grace)
+    }
+
+    pub(super) fn exit(self, status: Option<ExitStatus>) -> Exit {
         match (self, status) {
             (Self::Stopped(why), _) => why,
             (Self::Exited { .. }, Some(status)) => match (status.code(), status.signal()) {

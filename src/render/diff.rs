@@ -80,6 +80,13 @@ pub fn diff(before: &Effective, after: &Effective) -> Diff {
     out
 }
 
+/// What leads from one value to another, field by field; empty for equal ones.
+pub fn differences(before: &Value, after: &Value) -> Vec<FieldChange> {
+    let mut found = Vec::new();
+    compare("", before, after, &mut found);
+    found
+}
+
 /// Walks two values side by side. Recursion is bounded by the depth that the decoder allows.
 fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<FieldChange>) {
     match (before, after) {

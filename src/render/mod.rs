@@ -25,7 +25,7 @@ mod refs;
 mod report;
 mod rules;
 
-pub use diff::{Diff, FieldChange, ResourceChange, diff};
+pub use diff::{Diff, FieldChange, ResourceChange, diff, differences};
 pub use document::{Document, Header};
 pub use effective::{Effective, Input, effective};
 pub use explain::{Cause, Explanation, explain};

@@ -219,6 +219,7 @@ fn outcome(exit: Exit, stdout: Vec<u8>, duration: Duration) -> Outcome {
         duration,
         digest: None,
         warnings: Vec::new(),
+        lease: None,
     }
 }
 

@@ -100,21 +100,29 @@ pub(super) async fn parts(session: &mut Session, name: Option<&str>) -> Result<(
 
 async fn runs(session: &mut Session, number: Option<&str>) -> Result<(), Failure> {
     let format = session.output.format(FORMATS)?;
-    let mut runs = session.reading().await?.runs().await?;
-    if let Some(number) = number {
-        runs.retain(|run| run.run.to_string() == number);
-        if runs.is_empty() {
-            return Err(Failure::new(crate::cli::failure::NO, format!("no run {number}"))
+    let access = session.reading().await?;
+    let runs = match number.map(str::parse::<u64>) {
+        None => access.runs(None).await?,
+        Some(Ok(number)) => vec![access.run(number).await?],
+        Some(Err(_)) => {
+            let number = number.unwrap_or_default();
+            return Err(Failure::new(crate::cli::failure::NO, format!("no run {number:?}"))
                 .hint("routerctl get runs lists those that are kept"));
         }
-    }
+    };
+    drop(access);
     if format != Format::Table {
         return documents(session, format, &runs, |run: &RunView| format!("Run/{}", run.run));
     }
+    run_table(session, &runs)
+}
+
+/// Runs as a table.
+pub(super) fn run_table(session: &mut Session, runs: &[RunView]) -> Result<(), Failure> {
     let now = session.now();
     let mut table =
         Table::new(&["RUN", "STARTED", "SUBSCRIPTION", "PLUGIN", "TOOK", "OUTCOME", "EVENTS"]);
-    for run in &runs {
+    for run in runs {
         table.row([
             run.run.to_string(),
             age(run.started_at, now),
@@ -142,7 +150,7 @@ fn documents<T: Serialize>(
     }
 }
 
-fn print(session: &mut Session, table: &Table, empty: bool) -> Result<(), Failure> {
+pub(super) fn print(session: &mut Session, table: &Table, empty: bool) -> Result<(), Failure> {
     if empty {
         session.notes.push("note: there are none".to_owned());
         return Ok(());

@@ -50,6 +50,7 @@ pub(super) fn router(control: Control, body_timeout: Duration) -> Router {
         .route("/v1/parts:stored", get(stored_parts))
         .route("/v1/parts/{name}", get(part))
         .route("/v1/runs", get(runs))
+        .route("/v1/runs/{run}", get(run))
         .route("/v1/federation/peers", get(peers))
         .route("/v1/federation/deliveries", get(deliveries))
         .route("/v1/federation/deliveries:summary", get(delivery_summary))
@@ -234,6 +235,7 @@ async fn part(State(routes): State<Routes>, Path(name): Path<String>) -> Answere
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RunsQuery {
+    plugin: Option<String>,
     limit: Option<usize>,
 }
 
@@ -241,8 +243,15 @@ async fn runs(
     State(routes): State<Routes>,
     asked: Result<Query<RunsQuery>, QueryRejection>,
 ) -> Answered {
-    let RunsQuery { limit } = query(asked)?;
-    routes.json(move |control| control.runs(limit)).await
+    let RunsQuery { plugin, limit } = query(asked)?;
+    routes.json(move |control| control.runs(plugin.as_deref(), limit)).await
+}
+
+async fn run(State(routes): State<Routes>, Path(run): Path<String>) -> Answered {
+    let number = run.parse::<u64>();
+    let number =
+        number.map_err(|_| ApiError::new(Reason::NotFound, format!("{run:?} is no run")))?;
+    routes.json(move |control| control.run(number)).await
 }
 
 async fn peers(State(routes): State<Routes>) -> Answered {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Time;
 use crate::api::duration::GoDuration;
-use crate::api::run::RunRecord;
+use crate::api::run::{RunRecord, SUCCEEDED};
 
 /// One finished run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,22 @@ pub struct RunView {
     pub warnings: Vec<String>,
     /// Resources, directives and plans per outcome.
     pub counts: BTreeMap<String, u64>,
+    /// How the process ended.
+    #[serde(default)]
+    pub exit: String,
+    /// SHA-256 of the executable, where the Plugin pins one.
+    #[serde(default)]
+    pub executable_digest: String,
+    /// The request or the answer was over its limit.
+    #[serde(default)]
+    pub shortened: bool,
+}
+
+impl RunView {
+    /// Whether nothing of it failed.
+    pub fn succeeded(&self) -> bool {
+        self.outcome == SUCCEEDED
+    }
 }
 
 impl From<RunRecord> for RunView {
@@ -62,6 +78,9 @@ impl From<RunRecord> for RunView {
             response: run.response,
             warnings: run.warnings,
             counts: run.counts,
+            exit: run.exit,
+            executable_digest: run.executable_digest,
+            shortened: run.shortened,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::kept::KEPT_RUNS;
 use super::*;
 use crate::api::event::Event;
 use crate::controllers::fixture::{Bench, Reply, answer, event, ids, result, until};
@@ -304,6 +305,37 @@ async fn what_the_host_cannot_start_is_no_attempt() {
     bench.turn().await;
     assert_eq!(bench.asked().len(), 1, "it waits for the backoff");
     tokio::time::advance(pause).await;
+    bench.turn().await;
+    assert!(bench.part(&event).is_some());
+    assert!(bench.shared.readiness("p").is_some_and(|readiness| readiness.ready));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_between_two_processes_is_no_attempt_and_holds_up_convergence() {
+    let pause = Duration::from_millis(400);
+    let mut calls = 0;
+    let stream = json!({"plugin": {"protocol": "stream"}});
+    let mut bench = Bench::new(stream, move |request| {
+        calls += 1;
+        match calls {
+            1 => Reply::Resting(pause),
+            2 => Reply::Exit(1),
+            _ => answer(request),
+        }
+    })
+    .await;
+    let event = seen("e1", "s1", 0);
+    bench.emit(event.clone()).await;
+    assert_eq!(bench.turn().await, Action::HoldFor(pause));
+    assert!(bench.runs().is_empty());
+    let readiness = bench.shared.readiness("p").expect("it was tried");
+    assert_eq!((readiness.ready, readiness.reason), (false, "Restarting"));
+    assert!(readiness.message.contains("exited with status 1"), "{}", readiness.message);
+    tokio::time::advance(pause).await;
+    bench.turn().await;
+    assert_eq!(bench.runs().len(), 1, "it failed");
+    assert!(bench.shared.readiness("p").is_some_and(|readiness| !readiness.ready));
+    bench.at(10);
     bench.turn().await;
     assert!(bench.part(&event).is_some());
     assert!(bench.shared.readiness("p").is_some_and(|readiness| readiness.ready));

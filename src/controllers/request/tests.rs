@@ -133,6 +133,14 @@ fn the_environment_is_path_env_and_the_runs_own_variables_and_nothing_else() {
 }
 
 #[test]
+fn a_process_for_many_runs_is_told_so_and_nothing_of_one_run() {
+    let spec = PluginSpec { protocol: Protocol::Stream, ..spec(&[("DEBUG", "1")]) };
+    let names: Vec<String> =
+        environment("plug", &spec, "key").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["PATH", "DEBUG", "ROUTERD_PLUGIN_NAME", "ROUTERD_PROTOCOL"]);
+}
+
+#[test]
 fn a_plugins_own_path_is_the_path() {
     assert_eq!(variables(&[("PATH", "/opt/bin")], "k")["PATH"], "/opt/bin");
 }

@@ -1,40 +1,11 @@
 //! The rules of validation, one sentence each; answers are written as plugins write them.
 
-use std::sync::Arc;
-
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::api::event::Event;
-use crate::api::fact::FactId;
-use crate::controllers::dispatch::Item;
-use crate::controllers::plan::Due;
-use crate::controllers::world::Fact;
 
 fn at(second: i64) -> Time {
     Time::from_second(second).unwrap()
-}
-
-fn subject(id: &str) -> Subject {
-    let event: Event = serde_json::from_value(
-        json!({"id": id, "group": "g", "type": "t", "sourceNode": "n", "subject": id}),
-    )
-    .unwrap();
-    let fact = FactId::of(&event);
-    let due =
-        Due { run_key: format!("key-{id}"), renewal: 0, event_id: id.to_owned(), retry: false };
-    Subject {
-        item: Item { fact, due, subject: id.into(), cohort: None },
-        fact: Arc::new(Fact {
-            id: fact,
-            event,
-            seq: 1,
-            observed_at: at(0),
-            stretches: Vec::new(),
-            ended: None,
-        }),
-        previous_generation: 0,
-    }
 }
 
 fn plugin(capabilities: &[&str], produces: &[(&str, &str)]) -> PluginSpec {
@@ -65,8 +36,7 @@ fn answer(status: &Json) -> Vec<u8> {
 
 /// The verdict on an answer for the events `ids`, of a run from 100 s to 110 s.
 fn judged(stdout: &[u8], spec: &PluginSpec, ids: &[&str]) -> Result<Verdict, Fault> {
-    let subjects: Vec<Subject> = ids.iter().map(|id| subject(id)).collect();
-    judge(stdout, spec, &subjects, at(100), at(110))
+    judge(stdout, spec, ids, at(100), at(110))
 }
 
 fn whole_fault(stdout: &[u8]) -> Fault {
