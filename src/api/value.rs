@@ -6,6 +6,7 @@
 
 mod canonical;
 mod codec;
+mod json;
 mod map;
 
 pub use self::canonical::canonical_bytes;

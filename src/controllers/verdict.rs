@@ -129,6 +129,24 @@ pub fn judge(
 
 fn read(stdout: &[u8]) -> Result<(PluginResult, Vec<String>), Fault> {
     let bad = |message: String| Fault::new("BadResult", message);
+    // Most plugins answer in JSON, and the quick way to read that has no words for its faults.
+    let value = match Value::from_json(stdout) {
+        Some(value @ Value::Map(_)) => value,
+        _ => read_yaml(stdout)?,
+    };
+    let (result, unknown) = decode_value_tolerant::<PluginResult>(&value, "")
+        .map_err(|problems| bad(listed(&problems)))?;
+    if result.api_version != API_VERSION || result.kind != "PluginResult" {
+        return Err(bad(format!(
+            "stdout: is {} {}; a plugin answers {API_VERSION} PluginResult",
+            result.api_version, result.kind
+        )));
+    }
+    Ok((result, unknown.iter().map(|p| format!("{p}; ignored")).collect()))
+}
+
+fn read_yaml(stdout: &[u8]) -> Result<Value, Fault> {
+    let bad = |message: String| Fault::new("BadResult", message);
     let mut documents = parse_documents(stdout, &Limits::default());
     if let Some(error) = documents.error {
         return Err(bad(format!("stdout:{}: {}", error.pos, error.message)));
@@ -140,19 +158,11 @@ fn read(stdout: &[u8]) -> Result<(PluginResult, Vec<String>), Fault> {
             return Err(bad("stdout: holds more than one document; write one PluginResult".into()));
         }
     };
-    let listed = |problems: Vec<Problem>| {
-        problems.iter().map(|p| format!("stdout:{p}")).collect::<Vec<_>>().join("; ")
-    };
-    let value = Value::try_from(&document).map_err(|problems| bad(listed(problems)))?;
-    let (result, unknown) = decode_value_tolerant::<PluginResult>(&value, "")
-        .map_err(|problems| bad(listed(problems)))?;
-    if result.api_version != API_VERSION || result.kind != "PluginResult" {
-        return Err(bad(format!(
-            "stdout: is {} {}; a plugin answers {API_VERSION} PluginResult",
-            result.api_version, result.kind
-        )));
-    }
-    Ok((result, unknown.iter().map(|p| format!("{p}; ignored")).collect()))
+    Value::try_from(&document).map_err(|problems| bad(listed(&problems)))
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|p| format!("stdout:{p}")).collect::<Vec<_>>().join("; ")
 }
 
 /// Which event of the request an item of the answer is for.

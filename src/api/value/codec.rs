@@ -83,6 +83,9 @@ impl<'de> Deserialize<'de> for Map {
 
 struct ValueVisitor;
 
+/// Keys that are compared one by one.
+const FEW_KEYS: usize = 16;
+
 fn plain_bytes<E: de::Error>(bytes: &[u8]) -> Result<Scalar, E> {
     std::str::from_utf8(bytes).map(Scalar::plain).map_err(E::custom)
 }
@@ -150,7 +153,16 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut map = Map::new();
         let mut seen = std::collections::HashSet::new();
         while let Some(key) = access.next_key_seed(KeySeed)? {
-            if !seen.insert(Box::<str>::from(key.text())) {
+            // Nearly all are small, and a scan of those is cheaper than a hash of each key.
+            let twice = match map.len() {
+                0..FEW_KEYS => map.get(key.text()).is_some(),
+                FEW_KEYS => {
+                    seen.extend(map.iter().map(|(key, _)| Box::<str>::from(key)));
+                    !seen.insert(Box::from(key.text()))
+                }
+                _ => !seen.insert(Box::from(key.text())),
+            };
+            if twice {
                 return Err(de::Error::custom(format_args!("key {:?} given twice", key.text())));
             }
             map.push(key, access.next_value()?);
