@@ -5,6 +5,7 @@
 //! be right whatever happened in between: a part is wanted, or it is not; a run is due, or it is
 //! not. Nobody tells it what changed.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::world::Fact;
@@ -201,7 +202,7 @@ fn keep(
     let part = inputs.part.map(|part| tended(part, fact, observed.end, grace, now));
     let part = part.filter(|part| part.is_served(now));
     match (&part, inputs.part) {
-        (Some(new), Some(old)) if new != old => plan.part = PartStep::Put(Box::new(new.clone())),
+        (Some(Cow::Owned(new)), _) => plan.part = PartStep::Put(Box::new(new.clone())),
         (None, Some(_)) => plan.part = PartStep::Delete,
         _ => {}
     }
@@ -260,12 +261,10 @@ impl Plan {
     }
 }
 
-/// The part with what follows from its fact brought up to date.
-fn tended(part: &Part, fact: &Fact, end: Time, grace: Duration, now: Time) -> Part {
-    let mut new = part.clone();
-    new.retiring = None;
-    new.grace = grace;
-    new.expires_at = if part.result_expires_at <= now {
+/// The part with what follows from its fact brought up to date. It is asked for at every plan and
+/// nearly always the same: only a part that changes is copied.
+fn tended<'a>(part: &'a Part, fact: &Fact, end: Time, grace: Duration, now: Time) -> Cow<'a, Part> {
+    let expires_at = if part.result_expires_at <= now {
         // Served beyond its result, so its fact revived in the grace: until a run renews it, it
         // keeps the end that it got when it retired. To take it away now would be the flapping
         // that the grace is there against.
@@ -273,11 +272,19 @@ fn tended(part: &Part, fact: &Fact, end: Time, grace: Duration, now: Time) -> Pa
     } else {
         expires_at(part.result_expires_at, end, grace)
     };
-    new.since = fact.since();
-    if part.event_id == fact.event.id {
-        new.event_observed_at = fact.observed_at;
+    let since = fact.since();
+    let event_observed_at =
+        if part.event_id == fact.event.id { fact.observed_at } else { part.event_observed_at };
+    let same = part.retiring.is_none()
+        && part.grace == grace
+        && part.expires_at == expires_at
+        && part.since == since
+        && part.event_observed_at == event_observed_at;
+    if same {
+        return Cow::Borrowed(part);
     }
-    new
+    let retiring = None;
+    Cow::Owned(Part { retiring, grace, expires_at, since, event_observed_at, ..part.clone() })
 }
 
 /// When a part ends if nothing else happens: the result's own end; or, where the fact ends first,
