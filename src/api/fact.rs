@@ -3,14 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::Time;
 use super::event::{Event, feed, first16};
 
 /// Names one fact: the first half of the SHA-256 of (group, sourceNode, type, K).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FactId(pub [u8; 16]);
 
 impl FactId {
@@ -27,6 +28,47 @@ impl FactId {
     /// The 16 hex digits that name the parts made from this fact.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..8])
+    }
+}
+
+/// Bytes in the store, where each row has one; a list of numbers for people, as serde has arrays.
+impl Serialize for FactId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            self.0.serialize(serializer)
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FactId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FactIdVisitor)
+    }
+}
+
+/// Takes either form.
+struct FactIdVisitor;
+
+impl<'de> Visitor<'de> for FactIdVisitor {
+    type Value = FactId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("16 bytes")
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<FactId, E> {
+        bytes.try_into().map(FactId).map_err(|_| E::invalid_length(bytes.len(), &self))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<FactId, A::Error> {
+        let mut id = [0; 16];
+        for (at, byte) in id.iter_mut().enumerate() {
+            let next = seq.next_element()?;
+            *byte = next.ok_or_else(|| de::Error::invalid_length(at, &FactIdVisitor))?;
+        }
+        Ok(FactId(id))
     }
 }
 
@@ -146,6 +188,20 @@ mod tests {
             prop_assert_eq!(&one, &other);
             prop_assert!(one.windows(2).all(|w| w[0].to < w[1].from));
         }
+    }
+
+    #[test]
+    fn an_id_is_bytes_in_the_store_and_a_list_for_people_and_is_read_from_either() {
+        let id = FactId(std::array::from_fn(|at| u8::try_from(at * 16).unwrap()));
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, serde_json::to_string(&id.0).unwrap());
+        assert_eq!(serde_json::from_str::<FactId>(&json).unwrap(), id);
+        let packed = rmp_serde::to_vec_named(&id).unwrap();
+        assert_eq!(packed.len(), 18, "two bytes say that sixteen follow");
+        assert_eq!(rmp_serde::from_slice::<FactId>(&packed).unwrap(), id);
+        let list = rmp_serde::to_vec_named(&id.0).unwrap();
+        assert_eq!(rmp_serde::from_slice::<FactId>(&list).unwrap(), id);
+        assert!(serde_json::from_str::<FactId>("[1, 2]").is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A change names a row; what the row holds is read now, not when it was written. So a change that
 //! is seen twice, or late, does no harm, and one that was overtaken is not seen at all.
 
+mod facts;
 mod listing;
 
 use std::collections::BTreeSet;

@@ -238,7 +238,7 @@ impl Historian {
 
 fn count(store: &Store, group: &str, up_to: u64) -> Result<u64, StoreError> {
     let scan = Scan::prefix(&group.to_owned()).until(&(group.to_owned(), up_to.saturating_add(1)));
-    store.scan::<EventRow>(&scan).try_fold(0, |count, row| row.map(|_| count + 1))
+    store.count::<EventRow>(&scan)
 }
 
 fn has_part(world: &World, id: &FactId) -> bool {

@@ -14,6 +14,7 @@ use super::engine::{EngineBatch, EngineError};
 use super::handle::Shared;
 use super::health::{HealthNote, Writes};
 use super::meta::{Meta, RowDelta};
+use super::reads::Reads;
 use super::record::FIRST_USER_PREFIX;
 use super::scrub::{Scrub, Slice};
 use super::txn::{Overlay, Txn};
@@ -186,23 +187,26 @@ impl Committer {
     ) {
         let limits = self.shared.limits;
         let mut group = Group::default();
+        let engine = Arc::clone(&self.shared.engine);
+        let reads = Reads::new(&*engine);
         let mut job = Some(first);
         while let Some(taken) = job {
-            self.run(taken, &mut group);
+            self.run(taken, &mut group, &reads);
             let full =
                 group.jobs.len() >= limits.group_requests || group.bytes >= limits.group_bytes;
             job = if full { None } else { next() };
         }
+        drop(reads);
         self.make_durable(group);
     }
 
-    fn run(&self, mut job: Box<dyn Job>, group: &mut Group) {
+    fn run(&self, mut job: Box<dyn Job>, group: &mut Group, reads: &Reads<'_>) {
         if let Some(why) = &self.failed {
             job.refuse(JobError::Store(StoreError::Failed(why.clone())));
             return job.finish(self.meta.revision);
         }
         let revision = self.meta.revision + group.transactions + 1;
-        let mut txn = Txn::new(&*self.shared.engine, &group.overlay, revision);
+        let mut txn = Txn::new(reads, &group.overlay, revision);
         let keep = match catch_unwind(AssertUnwindSafe(|| job.run(&mut txn))) {
             Ok(keep) => keep,
             Err(panic) => {
@@ -211,7 +215,7 @@ impl Committer {
             }
         };
         let writes = if keep { txn.into_writes() } else { Overlay::new() };
-        let seen = match self.merge(writes, group, revision) {
+        let seen = match self.merge(writes, group, reads, revision) {
             Ok(changed) => revision - u64::from(!changed),
             Err(error) => {
                 job.refuse(JobError::Store(error.into()));
@@ -226,6 +230,7 @@ impl Committer {
         &self,
         mut writes: Overlay,
         group: &mut Group,
+        reads: &Reads<'_>,
         revision: Revision,
     ) -> Result<bool, EngineError> {
         let mut rows = RowDelta::default();
@@ -234,7 +239,7 @@ impl Committer {
         writes.retain(|key, value| {
             let old = match group.overlay.get(key) {
                 Some(pending) => Ok(pending.clone()),
-                None => self.shared.engine.get(key),
+                None => reads.get(key),
             };
             match old {
                 Ok(old) if old == *value => false,

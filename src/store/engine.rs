@@ -8,6 +8,9 @@ use std::ops::Bound;
 /// One stored row as the engine sees it: key and value bytes.
 pub type RawRow = (Vec<u8>, Vec<u8>);
 
+/// Rows as they are read, one after the other.
+pub type RawRows<'a> = Box<dyn Iterator<Item = Result<RawRow, EngineError>> + 'a>;
+
 /// An ordered map of bytes to bytes that survives crashes up to its last [`sync`](Engine::sync).
 pub trait Engine: Send + Sync + 'static {
     /// The value of `key`, as last applied (synced or not).
@@ -15,12 +18,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The rows between two keys in key order, or backwards. Holds no lock between two items and
     /// is no snapshot: rows applied while it runs may or may not appear.
-    fn range<'a>(
-        &'a self,
-        from: Bound<Vec<u8>>,
-        to: Bound<Vec<u8>>,
-        reverse: bool,
-    ) -> Box<dyn Iterator<Item = Result<RawRow, EngineError>> + 'a>;
+    fn range<'a>(&'a self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>, reverse: bool) -> RawRows<'a>;
 
     /// Applies all of `batch` or nothing. [`EngineError::DiskFull`] means that nothing was touched
     /// and that a later try may succeed; after any other error the engine takes no more writes.

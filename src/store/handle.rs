@@ -4,12 +4,13 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::Revision;
 use super::change_log::ChangeLog;
 use super::commit::{Committed, Committer, StoreError, WriteError};
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, RawRows};
 use super::health::{Health, HealthNote, Writes};
 use super::memory::MemoryEngine;
 use super::meta::Meta;
@@ -227,12 +228,25 @@ impl Store {
     /// change. For a consistent list take [`head`](Self::head) first, list, and
     /// [`watch`](Self::watch) from there; or scan inside a `write`.
     pub fn scan<T: Record>(&self, scan: &Scan) -> Rows<'_, T> {
-        let engine: &dyn Engine = &*self.inner.shared.engine;
-        let raw: Box<dyn Iterator<Item = _>> = match scan.bounds(T::TABLE.prefix) {
-            Some((from, to)) => engine.range(from, to, scan.is_reverse()),
+        Rows::new(self.raw::<T>(scan), &self.inner.shared.engine)
+    }
+
+    /// [`scan`](Self::scan) for those who need little of each row: fields that `V` does not name are
+    /// passed over.
+    pub fn scan_as<T: Record, V: DeserializeOwned>(&self, scan: &Scan) -> Rows<'_, T, V> {
+        Rows::new(self.raw::<T>(scan), &self.inner.shared.engine)
+    }
+
+    /// How many rows a range holds. Decodes none of them.
+    pub fn count<T: Record>(&self, scan: &Scan) -> Result<u64, StoreError> {
+        Ok(self.raw::<T>(scan).try_fold(0, |count, row| row.map(|_| count + 1))?)
+    }
+
+    fn raw<T: Record>(&self, scan: &Scan) -> RawRows<'_> {
+        match scan.bounds(T::TABLE.prefix) {
+            Some((from, to)) => self.inner.shared.engine.range(from, to, scan.is_reverse()),
             None => Box::new(std::iter::empty()),
-        };
-        Rows::new(raw, &self.inner.shared.engine)
+        }
     }
 
     /// The last durable revision.

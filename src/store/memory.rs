@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::engine::{Engine, EngineBatch, EngineError, RawRow};
+use super::engine::{Engine, EngineBatch, EngineError, RawRow, RawRows};
 
 /// Rows copied per lock while iterating.
 const PAGE_ROWS: usize = 256;
@@ -183,7 +183,7 @@ impl Engine for MemoryEngine {
         mut from: Bound<Vec<u8>>,
         mut to: Bound<Vec<u8>>,
         reverse: bool,
-    ) -> Box<dyn Iterator<Item = Result<RawRow, EngineError>> + 'a> {
+    ) -> RawRows<'a> {
         let mut page = VecDeque::new();
         let mut ended = false;
         Box::new(std::iter::from_fn(move || {

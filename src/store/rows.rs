@@ -3,8 +3,10 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::commit::StoreError;
-use super::engine::{Engine, EngineError, RawRow};
+use super::engine::{Engine, EngineError, RawRows};
 use super::frame::{self, Body, FrameError};
 use super::record::Record;
 
@@ -23,35 +25,33 @@ impl Source for Arc<dyn Engine> {
 }
 
 /// An iterator over the rows of one table. Between two rows it holds no lock; see
-/// [`Store::scan`](super::Store::scan) for what it promises.
-pub struct Rows<'a, T> {
-    raw: Box<dyn Iterator<Item = Result<RawRow, EngineError>> + 'a>,
+/// [`Store::scan`](super::Store::scan) for what it promises. `V` is what is read of each row: all of
+/// it, or some of its fields.
+pub struct Rows<'a, T, V = T> {
+    raw: RawRows<'a>,
     source: &'a dyn Source,
-    record: PhantomData<fn() -> T>,
+    record: PhantomData<fn() -> (T, V)>,
 }
 
-impl<T> std::fmt::Debug for Rows<'_, T> {
+impl<T, V> std::fmt::Debug for Rows<'_, T, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Rows")
     }
 }
 
-impl<'a, T: Record> Rows<'a, T> {
-    pub(super) fn new(
-        raw: Box<dyn Iterator<Item = Result<RawRow, EngineError>> + 'a>,
-        source: &'a dyn Source,
-    ) -> Self {
+impl<'a, T: Record, V: DeserializeOwned> Rows<'a, T, V> {
+    pub(super) fn new(raw: RawRows<'a>, source: &'a dyn Source) -> Self {
         Self { raw, source, record: PhantomData }
     }
 }
 
-impl<T: Record> Iterator for Rows<'_, T> {
-    type Item = Result<T, StoreError>;
+impl<T: Record, V: DeserializeOwned> Iterator for Rows<'_, T, V> {
+    type Item = Result<V, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let row = match self.raw.next()? {
-                Ok((key, value)) => decode_row::<T>(self.source, &key, value),
+                Ok((key, value)) => decode_row::<T, V>(self.source, &key, value),
                 Err(error) => Err(error.into()),
             };
             if let Some(row) = row.transpose() {
@@ -64,17 +64,17 @@ impl<T: Record> Iterator for Rows<'_, T> {
 /// Reads the row under a full key.
 pub(super) fn read<T: Record>(source: &dyn Source, key: &[u8]) -> Result<Option<T>, StoreError> {
     match source.raw_get(key)? {
-        Some(value) => decode_row(source, key, value),
+        Some(value) => decode_row::<T, T>(source, key, value),
         None => Ok(None),
     }
 }
 
 /// Decodes a row; `None` when it was deleted while its pieces were read.
-fn decode_row<T: Record>(
+fn decode_row<T: Record, V: DeserializeOwned>(
     source: &dyn Source,
     key: &[u8],
     mut value: Vec<u8>,
-) -> Result<Option<T>, StoreError> {
+) -> Result<Option<V>, StoreError> {
     for _ in 0..ATTEMPTS {
         let frame = frame::decode(key, &value).map_err(|why| damaged::<T>(why))?;
         if frame.schema > T::TABLE.schema {
@@ -85,11 +85,11 @@ fn decode_row<T: Record>(
             });
         }
         let index = match frame.body {
-            Body::Whole(payload) => return decode_payload(payload).map(Some),
+            Body::Whole(payload) => return decode_payload::<T, V>(payload).map(Some),
             Body::Chunked(index) => index,
         };
         match index.assemble(key, |piece| source.raw_get(piece).map_err(PieceError::from)) {
-            Ok(payload) => return decode_payload(&payload).map(Some),
+            Ok(payload) => return decode_payload::<T, V>(&payload).map(Some),
             Err(PieceError::Engine(error)) => return Err(error.into()),
             Err(PieceError::Frame(why)) => match source.raw_get(key)? {
                 None => return Ok(None),
@@ -105,7 +105,7 @@ fn damaged<T: Record>(why: FrameError) -> StoreError {
     StoreError::DamagedRow { table: T::TABLE.name, why: why.to_string() }
 }
 
-fn decode_payload<T: Record>(payload: &[u8]) -> Result<T, StoreError> {
+fn decode_payload<T: Record, V: DeserializeOwned>(payload: &[u8]) -> Result<V, StoreError> {
     rmp_serde::from_slice(payload)
         .map_err(|error| StoreError::Undecodable { table: T::TABLE.name, why: error.to_string() })
 }

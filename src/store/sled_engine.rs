@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Revision;
 use super::commit::panic_message;
-use super::engine::{Engine, EngineBatch, EngineError, RawRow};
+use super::engine::{Engine, EngineBatch, EngineError, RawRows};
 use super::identity::IdentityFile;
+use super::slack::Slack;
 use super::state_dir::StateDir;
 use super::watchdog::Watchdog;
 
@@ -66,11 +67,17 @@ impl SledEngine {
             .cache_capacity(cache)
             .flush_every_ms(None)
             .mode(sled::Mode::LowSpace);
+        let slack = Slack::give();
         let tree = catch_unwind(AssertUnwindSafe(|| config.open()))
             .unwrap_or_else(|panic| Err(sled::Error::ReportableBug(panic_message(&*panic))))?;
+        drop(slack);
         let flushed = tree.clone();
-        // The error is the stuck thread's to report.
-        let watchdog = Watchdog::start(move || _ = flushed.flush()).map_err(OpenFailure::Io)?;
+        let flush = move || {
+            let _slack = Slack::give();
+            // The error is the stuck thread's to report.
+            _ = flushed.flush();
+        };
+        let watchdog = Watchdog::start(flush).map_err(OpenFailure::Io)?;
         let blobs = directory.join("blobs");
         Ok(Self { tree, watchdog, blobs, room, identity: Mutex::new(None), _state: state })
     }
@@ -106,6 +113,7 @@ impl SledEngine {
             }
         }
         let _watched = self.watchdog.watch();
+        let _slack = Slack::give();
         guarded("apply", || self.tree.apply_batch(sled_batch))
     }
 
@@ -144,12 +152,7 @@ impl Engine for SledEngine {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn range<'a>(
-        &'a self,
-        from: Bound<Vec<u8>>,
-        to: Bound<Vec<u8>>,
-        reverse: bool,
-    ) -> Box<dyn Iterator<Item = Result<RawRow, EngineError>> + 'a> {
+    fn range<'a>(&'a self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>, reverse: bool) -> RawRows<'a> {
         let mut rows = Some(self.tree.range((from, to)));
         Box::new(std::iter::from_fn(move || {
             let iter = rows.as_mut()?;
@@ -170,6 +173,7 @@ impl Engine for SledEngine {
 
     fn sync(&self) -> Result<(), EngineError> {
         let _watched = self.watchdog.watch();
+        let _slack = Slack::give();
         guarded("sync", || self.tree.flush()).map(drop)
     }
 

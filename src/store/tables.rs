@@ -198,6 +198,30 @@ impl FactRow {
     }
 }
 
+/// The fields of a [`FactRow`] that say whether the fact still has a say: what a start reads of all
+/// those that have not.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FactEnd {
+    /// The fact.
+    pub fact: FactId,
+    /// Its group.
+    pub group: String,
+    /// Its event's type.
+    pub event_type: String,
+    observed_at: Time,
+    expires_at: Option<Time>,
+    #[serde(default)]
+    ended: Option<Time>,
+}
+
+impl FactEnd {
+    /// See [`FactRow::is_ended`].
+    pub fn is_ended(&self, max_age: Duration) -> bool {
+        self.ended.is_some_and(|seen| end_of(self.observed_at, self.expires_at, max_age) <= seen)
+    }
+}
+
 impl Record for FactRow {
     const TABLE: Table = FACTS;
     type Key = FactId;

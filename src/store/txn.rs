@@ -9,8 +9,9 @@ use std::ops::Bound;
 
 use super::Revision;
 use super::commit::StoreError;
-use super::engine::{Engine, EngineError, RawRow};
+use super::engine::{EngineError, RawRow, RawRows};
 use super::frame::{self, Body, MAX_RECORD_BYTES};
+use super::reads::Reads;
 use super::record::{Record, row_key};
 use super::rows::{self, Rows, Source};
 use super::scan::{KeyRange, Scan};
@@ -36,13 +37,13 @@ impl std::fmt::Debug for Txn<'_> {
 
 /// The engine below, the group's overlay over it, the transaction's own on top.
 pub(super) struct View<'a> {
-    engine: &'a dyn Engine,
+    engine: &'a Reads<'a>,
     group: &'a Overlay,
     own: Overlay,
 }
 
 impl<'a> Txn<'a> {
-    pub(super) fn new(engine: &'a dyn Engine, group: &'a Overlay, revision: Revision) -> Self {
+    pub(super) fn new(engine: &'a Reads<'a>, group: &'a Overlay, revision: Revision) -> Self {
         Self { view: View { engine, group, own: Overlay::new() }, revision }
     }
 
@@ -63,7 +64,7 @@ impl<'a> Txn<'a> {
 
     /// The rows of a range, this transaction's own writes included.
     pub fn scan<T: Record>(&self, scan: &Scan) -> Rows<'_, T> {
-        let raw: Box<dyn Iterator<Item = _>> = match scan.bounds(T::TABLE.prefix) {
+        let raw: RawRows<'_> = match scan.bounds(T::TABLE.prefix) {
             Some((from, to)) => Box::new(self.view.range(from, to, scan.is_reverse())),
             None => Box::new(std::iter::empty()),
         };
@@ -124,7 +125,8 @@ impl View<'_> {
         reverse: bool,
     ) -> impl Iterator<Item = Result<RawRow, EngineError>> {
         let range = (from.clone(), to.clone());
-        let below = self.engine.range(from, to, reverse).map(|row| row.map(|(k, v)| (k, Some(v))));
+        let below =
+            self.engine.engine().range(from, to, reverse).map(|row| row.map(|(k, v)| (k, Some(v))));
         let group = layer(self.group, range.clone(), reverse);
         let own = layer(&self.own, range, reverse);
         Merge::new(Merge::new(below, group, reverse), own, reverse).filter_map(|row| match row {

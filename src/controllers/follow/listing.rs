@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::facts;
 use crate::api::accepted::Accepted;
 use crate::api::fact::FactId;
 use crate::api::kinds::decode::spec_of;
@@ -15,7 +16,7 @@ use crate::api::run::Work;
 use crate::controllers::world::{Fact, SubFact, World};
 use crate::runtime::{Source, Step};
 use crate::store::events::last_seq_of;
-use crate::store::tables::{ACCEPTED, EVENTS, EventRow, FACTS, FactRow, PARTS, WORKS};
+use crate::store::tables::{ACCEPTED, EVENTS, EventRow, FACTS, FactEnd, FactRow, PARTS, WORKS};
 use crate::store::{Change, ChangeKind, Changes, Record, Scan, Store, StoreError, Watch};
 
 /// A row as it is now; `None` when it is gone.
@@ -124,7 +125,7 @@ impl StoreSource {
             }
             table if table == FACTS.prefix => {
                 let id = key::<FactRow>(change)?;
-                RowChange::Fact(id, fact(&self.store, self.store.get::<FactRow>(&id)?)?)
+                RowChange::Fact(id, facts::read(&self.store, &id)?)
             }
             table if table == PARTS.prefix => {
                 let (subscription, fact) = key::<Part>(change)?;
@@ -151,13 +152,6 @@ fn key<T: Record>(change: &Change) -> Result<T::Key, StoreError> {
         table: T::TABLE.name,
         why: "a change names a row by a key that does not decode".to_owned(),
     })
-}
-
-/// The fact of a row, with its event; `None` without either.
-fn fact(store: &Store, row: Option<FactRow>) -> Result<Option<Arc<Fact>>, StoreError> {
-    let Some(row) = row else { return Ok(None) };
-    let event = store.get::<EventRow>(&(row.group.clone(), row.seq))?;
-    Ok(event.map(|event| Arc::new(Fact::new(row, event))))
 }
 
 /// Reads all that matters now. Facts whose end is on record are left out, except those that
@@ -187,18 +181,12 @@ fn list(store: &Store) -> Result<Listing, StoreError> {
         dealt.insert(work.fact);
         listing.works.push(work);
     }
-    for row in store.scan::<FactRow>(&Scan::all()) {
-        let row = row?;
-        let max_age = world.objects.max_age(&row.group);
+    listing.facts = facts::with_a_say(store, |row: &FactEnd| {
         // What ended while nobody looked has yet to be put on record.
-        let live = !row.is_ended(max_age);
-        if live
+        !row.is_ended(world.objects.max_age(&row.group))
             || dealt.contains(&row.fact)
             || retracting.contains(&(row.group.clone(), row.event_type.clone()))
-        {
-            listing.facts.extend(fact(store, Some(row))?);
-        }
-    }
+    })?;
     Ok(listing)
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::memory::MemoryEngine;
 use super::super::record::Table;
-use super::super::{EngineBatch, Scan};
+use super::super::{Engine, EngineBatch, Scan};
 use super::*;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,8 @@ fn write(txn: &mut Txn<'_>, writes: &Writes) {
 }
 
 fn overlay(engine: &MemoryEngine, below: &Overlay, layer: &Writes) -> Overlay {
-    let mut txn = Txn::new(engine, below, 1);
+    let reads = Reads::new(engine);
+    let mut txn = Txn::new(&reads, below, 1);
     write(&mut txn, layer);
     txn.into_writes()
 }
@@ -51,7 +52,8 @@ proptest! {
         let rows = overlay(&engine, &nothing, &stored).into_iter().collect();
         engine.apply(EngineBatch { rows }).expect("applied");
         let below = overlay(&engine, &nothing, &group);
-        let mut txn = Txn::new(&engine, &below, 1);
+        let reads = Reads::new(&engine);
+        let mut txn = Txn::new(&reads, &below, 1);
         write(&mut txn, &own);
 
         let mut model = BTreeMap::new();
@@ -63,7 +65,8 @@ proptest! {
         }
         for key in 0..12 {
             let expected = model.get(&key).map(|value| Row(key, *value));
-            prop_assert_eq!(txn.get::<Row>(&key).expect("read"), expected);
+            prop_assert_eq!(txn.get::<Row>(&key).expect("read"), expected.clone());
+            prop_assert_eq!(txn.get::<Row>(&key).expect("read"), expected, "and again");
         }
         let mut expected: Vec<_> = model.range(from..).map(|(k, v)| Row(*k, *v)).collect();
         let mut scan = Scan::from(&from);
@@ -88,7 +91,8 @@ fn what_cannot_be_stored_is_refused_by_name() {
         }
     }
     let (engine, nothing) = (MemoryEngine::new(), Overlay::new());
-    let mut txn = Txn::new(&engine, &nothing, 1);
+    let reads = Reads::new(&engine);
+    let mut txn = Txn::new(&reads, &nothing, 1);
     let long_key = txn.put(&Big("k".repeat(9000), String::new()));
     assert!(matches!(long_key, Err(StoreError::KeyTooLong { table: "big", .. })));
     let large = txn.put(&Big(String::new(), "v".repeat(MAX_RECORD_BYTES)));
