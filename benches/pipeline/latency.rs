@@ -1,8 +1,9 @@
 //! From `emit` to the part in the effective config, beside the bare spawn of the same plugin.
 //!
 //! Both take turns in one run, so that a loaded machine moves both. "Visible" is when the control
-//! API answers with another effective revision; it is asked again and again, and the time of one
-//! such question is printed as what the measurement itself may add.
+//! API answers with another effective revision; it is asked again and again, with a short pause so
+//! that the questions do not take the processors from what they ask about. The time of one question
+//! is printed: with the pause it is what the measurement itself may add.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -21,6 +22,8 @@ use super::report::{Goal, count, figure, percentile};
 
 /// Clients that are observed in turns: the config stays small, so asking for it stays cheap.
 const CLIENTS: u32 = 8;
+/// Between two questions.
+const PAUSE: Duration = Duration::from_micros(100);
 
 pub async fn run(place: &Place) {
     let node = Node::start(place, "latency");
@@ -44,6 +47,8 @@ pub async fn run(place: &Place) {
         assert!(answer.accepted, "{answer:?}");
         while revision(&node.client).await == before {
             assert!(begun.elapsed() < Duration::from_secs(10), "the part never came");
+            // Timers of the runtime are too coarse, and this thread has nothing else to do.
+            std::thread::sleep(PAUSE);
         }
         let seen = begun.elapsed();
         let spawned = spawn(&place.plugin, &event);
