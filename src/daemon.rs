@@ -54,6 +54,9 @@ use crate::store::{Health, OpenOptions, OpenReport, Store, Writes};
 /// How long runs under way have to end when the daemon is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the store may take to be read before questions are answered all the same.
+const READ_ALL: Duration = Duration::from_secs(10);
+
 /// What `routerd serve` is told.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -151,7 +154,11 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     );
     let listeners = Listeners::new(receivers, listening);
 
-    // The operator's door.
+    // The operator's door. Whoever comes in should see all that is stored.
+    let signals = Signals::new().context("cannot listen for signals")?;
+    if tokio::time::timeout(READ_ALL, node.ready.wait()).await.is_err() {
+        tracing::warn!("reading the store takes its time; what is in force is not shown yet");
+    }
     let live = Arc::new(Running::new(node, config.clone(), peers, listeners));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
@@ -164,7 +171,6 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         }
     });
 
-    let signals = Signals::new().context("cannot listen for signals")?;
     tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
     if options.once {
         let stop = shutdown.clone();

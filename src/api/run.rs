@@ -186,6 +186,18 @@ pub struct RunRecord {
     pub shortened: bool,
 }
 
+impl Failing {
+    /// Whether it may be tried again: the pause is over, or the plugin's file is another one than
+    /// that with which it was given up. A file that is gone has not been mended.
+    pub fn is_over(&self, now: Time, executable: Option<&str>) -> bool {
+        if self.dead {
+            return executable.is_some() && self.executable.as_deref() != executable;
+        }
+        // A pause that began later than now was measured by a clock that was set back since.
+        self.not_before <= now || self.last_at > now
+    }
+}
+
 impl Work {
     /// No work yet.
     pub fn new(subscription: &str, fact: FactId, uid: &str) -> Self {
@@ -198,6 +210,16 @@ impl Work {
             succeeded: None,
             failing: None,
         }
+    }
+
+    /// The name of the part that it makes or would make: what `status` and logs call it.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.subscription, self.fact.short())
+    }
+
+    /// Whether anything but failures is remembered.
+    pub fn is_worth_keeping(&self) -> bool {
+        self.renewal > 0 || self.intent.is_some() || self.succeeded.is_some()
     }
 
     /// The renewal number of the next run.

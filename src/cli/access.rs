@@ -20,12 +20,13 @@ use crate::api::kinds::federation::EventGroupSpec;
 use crate::api::part::Part;
 use crate::control::client::{Client, ClientError, Target};
 use crate::control::views::{
-    DeliveryList, DeliverySummary, EventList, EventView, ObjectView, PartView, PeerView, RunView,
-    StatusView,
+    DeliveryList, DeliverySummary, EventList, EventView, FailureView, ObjectView, PartView,
+    PeerView, RunView, StatusView,
 };
 use crate::control::{
     Answer, Control, DeliveryFilter, EffectiveRevision, EmitRequest, EventFilter, Offline,
-    RenderFormat, RenderReport, RetryAnswer, RetryRequest, WaitAnswer, WaitRequest,
+    RenderFormat, RenderReport, RetryAnswer, RetryRequest, WaitAnswer, WaitRequest, WorkAnswer,
+    WorkFilter,
 };
 use crate::store::Store;
 
@@ -208,6 +209,31 @@ impl Access {
         }
     }
 
+    pub(super) async fn failures(&self) -> Result<Vec<FailureView>, Failure> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&Target::new("/v1/failures")).await?),
+            Self::Store(control) => Ok(control.failures(None)?),
+        }
+    }
+
+    pub(super) async fn retry(&self, filter: &WorkFilter) -> Result<WorkAnswer, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                Ok(client.post(&Target::new("/v1/retry"), filter, Duration::ZERO).await?)
+            }
+            Self::Store(control) => Ok(control.retry(filter).await?),
+        }
+    }
+
+    pub(super) async fn rerun(&self, filter: &WorkFilter) -> Result<WorkAnswer, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                Ok(client.post(&Target::new("/v1/rerun"), filter, Duration::ZERO).await?)
+            }
+            Self::Store(control) => Ok(control.rerun(filter).await?),
+        }
+    }
+
     pub(super) async fn events(&self, filter: &EventFilter) -> Result<EventList, Failure> {
         match self {
             Self::Daemon(client) => Ok(client.get(&events_target(filter)).await?),
@@ -229,6 +255,14 @@ impl Access {
     }
 
     pub(super) async fn render(&self, format: RenderFormat) -> Result<Bytes, Failure> {
+        Ok(self.rendered(format).await?.0)
+    }
+
+    /// The effective config, and which revision of it that is; none without a daemon.
+    pub(super) async fn rendered(
+        &self,
+        format: RenderFormat,
+    ) -> Result<(Bytes, Option<EffectiveRevision>), Failure> {
         match self {
             Self::Daemon(client) => {
                 let format = match format {
@@ -236,14 +270,9 @@ impl Access {
                     RenderFormat::Json => "json",
                 };
                 let target = Target::new("/v1/render").query("format", format);
-                let mut chunks = client.get_chunks(&target).await?;
-                let mut text = Vec::new();
-                while let Some(chunk) = chunks.next().await {
-                    text.extend_from_slice(&chunk?);
-                }
-                Ok(text.into())
+                Ok(client.get_rendered(&target).await?)
             }
-            Self::Store(control) => Ok(control.render(format)?.text),
+            Self::Store(control) => Ok((control.render(format)?.text, None)),
         }
     }
 
@@ -283,17 +312,26 @@ impl Access {
         }
     }
 
-    pub(super) async fn revision(&self, after: Option<u64>) -> Result<EffectiveRevision, Failure> {
+    /// Waits for a revision other than the one that was seen.
+    pub(super) async fn revision(
+        &self,
+        seen: Option<&EffectiveRevision>,
+    ) -> Result<EffectiveRevision, Failure> {
         match self {
             Self::Daemon(client) => {
                 let target = Target::new("/v1/revision");
-                let target = match after {
-                    Some(after) => target.query("after", &after.to_string()),
+                let target = match seen {
+                    Some(EffectiveRevision { revision, digest }) => {
+                        target.query("after", &revision.to_string()).query("digest", digest)
+                    }
                     None => target,
                 };
                 Ok(client.get(&target).await?)
             }
-            Self::Store(control) => Ok(control.revision(after).await?),
+            Self::Store(control) => {
+                let (after, digest) = seen.map(|s| (s.revision, s.digest.clone())).unzip();
+                Ok(control.revision(after, digest).await?)
+            }
         }
     }
 

@@ -81,7 +81,7 @@ pub(super) enum Command {
     Status,
     /// Print the effective config as one Router document
     Render(RenderArgs),
-    /// List objects: any kind, `events`, `parts`, `runs` or `all`
+    /// List objects: any kind, `events`, `parts`, `runs`, `failures` or `all`
     Get(GetArgs),
     /// Show one object with its conditions
     Describe {
@@ -101,6 +101,10 @@ pub(super) enum Command {
     },
     /// Wait until all that was written so far is processed
     Wait(WaitArgs),
+    /// Run again now what failed: what was given up, and what waits for its next attempt
+    Retry(RetryRunsArgs),
+    /// Run again what succeeded, under a new run key, and what failed
+    Rerun(RerunArgs),
     /// Events between nodes
     #[command(visible_alias = "fed", subcommand)]
     Federation(FederationCommand),
@@ -349,13 +353,64 @@ pub(super) struct RetryArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct GetArgs {
-    /// A kind in any case, singular or plural; or events, parts, runs, all
+    /// A kind in any case, singular or plural; or events, parts, runs, failures, deadletters, all
     pub kind: String,
     /// The name of one
     pub name: Option<String>,
     /// For `get events`
     #[command(flatten, next_help_heading = "Options of `get events`")]
     pub events: EventArgs,
+}
+
+/// Which work: all of it that fits every given word.
+#[derive(Debug, Default, ClapArgs)]
+pub(super) struct WorkArgs {
+    /// Names as `get failures`, `status` and `dynamic list` show them
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Facts of this EventSubscription only
+    #[arg(long, value_name = "NAME")]
+    pub subscription: Option<String>,
+    /// Facts of the EventSubscriptions that name this Plugin only
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<String>,
+    /// The fact whose newest event has this id
+    #[arg(long, value_name = "ID")]
+    pub event: Option<String>,
+}
+
+const RETRY_EXAMPLES: &str = "\
+Examples:
+  routerctl get failures
+  routerctl retry cloud-claims-00ff00ff00ff00ff
+  routerctl retry --plugin event-to-remote-claim
+  routerctl retry
+
+Without a word it means everything that fails. Exit 1 if nothing fits.";
+
+#[derive(Debug, Default, ClapArgs)]
+#[command(after_help = RETRY_EXAMPLES)]
+pub(super) struct RetryRunsArgs {
+    #[command(flatten)]
+    pub work: WorkArgs,
+}
+
+const RERUN_EXAMPLES: &str = "\
+Examples:
+  routerctl rerun cloud-claims-00ff00ff00ff00ff
+  routerctl rerun --subscription cloud-claims
+  routerctl rerun --all
+
+Asked again before the run has ended, it changes nothing. Exit 1 if nothing fits.";
+
+#[derive(Debug, Default, ClapArgs)]
+#[command(after_help = RERUN_EXAMPLES)]
+pub(super) struct RerunArgs {
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// Everything that this node runs
+    #[arg(long, conflicts_with_all = ["names", "subscription", "plugin", "event"])]
+    pub all: bool,
 }
 
 #[derive(Debug, Default, ClapArgs)]

@@ -26,6 +26,11 @@ pub trait Live: Send + Sync + 'static {
     /// What the watched config looks like.
     fn config(&self) -> ConfigReport;
 
+    /// Whether everything that is stored was taken in.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// The effective config of this moment.
     fn effective(&self) -> Arc<Effective>;
 
@@ -33,9 +38,13 @@ pub trait Live: Send + Sync + 'static {
     /// `deliveries` the outboxes too. Cancel safe: the server drops it at the timeout.
     fn converge(&self, deliveries: bool) -> BoxFuture<'_, Converged>;
 
-    /// The revision of the effective config and its digest, as soon as it is above `after`. Cancel
-    /// safe: the server drops it at the timeout.
-    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision>;
+    /// The revision of the effective config and its digest, as soon as it is not `after`, or the
+    /// digest is not `digest`. Cancel safe: the server drops it at the timeout.
+    fn revision_after(
+        &self,
+        after: u64,
+        digest: Option<String>,
+    ) -> BoxFuture<'_, EffectiveRevision>;
 
     /// The revision of the effective config now.
     fn revision(&self) -> EffectiveRevision;

@@ -18,8 +18,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use super::backend::EffectiveRevision;
 use super::error::{ApiError, Enveloped, Reason};
-use super::server::SERVER_HEADER;
+use super::server::{DIGEST_HEADER, REVISION_HEADER, SERVER_HEADER};
 
 /// How long the daemon may take to answer, beyond what the request itself asks for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -170,6 +171,25 @@ impl Client {
     pub async fn get_chunks(&self, path: &Target) -> Result<Chunks, ClientError> {
         let response = self.send(Method::GET, path, Full::new(Bytes::new()), self.patience).await?;
         Ok(self.chunks(response.into_body()))
+    }
+
+    /// The effective config as text, and which revision of it that is.
+    pub async fn get_rendered(
+        &self,
+        path: &Target,
+    ) -> Result<(Bytes, Option<EffectiveRevision>), ClientError> {
+        let response = self.send(Method::GET, path, Full::new(Bytes::new()), self.patience).await?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let revision = header(REVISION_HEADER).and_then(|number| number.parse().ok());
+        let digest = header(DIGEST_HEADER).map(str::to_owned);
+        let revision =
+            revision.zip(digest).map(|(revision, digest)| EffectiveRevision { revision, digest });
+        let mut chunks = self.chunks(response.into_body());
+        let mut text = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            text.extend_from_slice(&chunk?);
+        }
+        Ok((text.into(), revision))
     }
 
     /// A POST of JSON that answers with JSON. `extra` is how long the request itself asks the

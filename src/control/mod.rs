@@ -18,6 +18,7 @@ mod events;
 mod kinds;
 mod lines;
 mod offline;
+pub mod operate;
 mod operations;
 mod read;
 pub mod server;
@@ -35,6 +36,7 @@ pub use emit::{Answer, EmitRequest, MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_B
 pub use error::{ApiError, Reason};
 pub use events::{EventFilter, MAX_EVENTS_LISTED};
 pub use offline::Offline;
+pub use operate::{WorkAnswer, WorkFilter};
 pub use operations::{Control, RenderFormat, RenderReport, Rendered, WaitAnswer, WaitRequest};
 
 /// The version of this program, as `status` and `version` tell it.

@@ -15,8 +15,9 @@ use super::emit::{self, Answer, Batch, EmitRequest, Room};
 use super::error::{ApiError, Reason};
 use super::events::EventFilter;
 use super::offline::{self, Offline};
+use super::operate::{self, WorkAnswer, WorkFilter};
 use super::read::Reader;
-use super::views::{EventList, ObjectView, PartView, RunView};
+use super::views::{EventList, FailureView, ObjectView, PartView, RunView};
 use crate::api::clock::Clock;
 use crate::api::duration::GoDuration;
 use crate::api::kinds::redact::redact;
@@ -29,6 +30,8 @@ const MAX_WAIT: Duration = Duration::from_secs(3600);
 const DEFAULT_WAIT: GoDuration = GoDuration::from_secs(30);
 /// Runs of one answer at most.
 const MAX_RUNS_LISTED: usize = 1_000;
+/// Failures of one answer at most.
+const MAX_FAILURES_LISTED: usize = 10_000;
 
 /// The operations. Clones share what they stand on.
 ///
@@ -138,6 +141,16 @@ impl Control {
     }
 
     pub(super) fn effective(&self) -> Result<Arc<Effective>, ApiError> {
+        // Half of a state is none.
+        if self.live().is_some_and(|live| !live.is_ready()) {
+            return Err(ApiError::new(Reason::Busy, "the daemon is still reading its store")
+                .hint("try again in a moment; routerctl status says if something is wrong"));
+        }
+        self.effective_so_far()
+    }
+
+    /// The same, also while the daemon has not read all of its store.
+    pub(super) fn effective_so_far(&self) -> Result<Arc<Effective>, ApiError> {
         match &self.behind {
             Behind::Daemon(live) => Ok(live.effective()),
             Behind::Nobody(_) => offline::effective(&self.reader).map(Arc::new),
@@ -210,6 +223,29 @@ impl Control {
         self.reader.run(number)
     }
 
+    /// What fails and is tried again, and what was given up, by subscription and fact; 10,000 at
+    /// most.
+    pub fn failures(&self, limit: Option<usize>) -> Result<Vec<FailureView>, ApiError> {
+        self.reader.failures(limit.unwrap_or(MAX_FAILURES_LISTED).min(MAX_FAILURES_LISTED))
+    }
+
+    /// Runs what failed again at once.
+    pub async fn retry(&self, filter: &WorkFilter) -> Result<WorkAnswer, ApiError> {
+        self.needs_daemon("only a running daemon runs anything again")?;
+        Ok(operate::retry(self.reader.store(), filter, self.reader.now()).await?)
+    }
+
+    /// Runs what succeeded once more, and what failed.
+    pub async fn rerun(&self, filter: &WorkFilter) -> Result<WorkAnswer, ApiError> {
+        self.needs_daemon("only a running daemon runs anything again")?;
+        Ok(operate::rerun(self.reader.store(), filter, self.reader.now()).await?)
+    }
+
+    fn needs_daemon(&self, why: &str) -> Result<&Arc<dyn Live>, ApiError> {
+        let refusal = || ApiError::new(Reason::NeedsDaemon, why).hint("start routerd serve");
+        self.live().ok_or_else(refusal)
+    }
+
     /// Some events, newest first.
     pub fn events(&self, filter: &EventFilter) -> Result<EventList, ApiError> {
         self.reader.events(filter)
@@ -247,15 +283,17 @@ impl Control {
         emit::new_id(now)
     }
 
-    /// The revision of the effective config: at once without `after`, else when it is above it. After
-    /// 20 s the present one is answered, changed or not: the caller asks again.
-    pub async fn revision(&self, after: Option<u64>) -> Result<EffectiveRevision, ApiError> {
-        let live = self.live().ok_or_else(|| {
-            ApiError::new(Reason::NeedsDaemon, "only a running daemon has revisions to watch")
-                .hint("start routerd serve")
-        })?;
+    /// The revision of the effective config: at once without `after`, else as soon as it is another
+    /// one, or has another digest if one is given. After 20 s the present one is answered, changed or
+    /// not: the caller asks again.
+    pub async fn revision(
+        &self,
+        after: Option<u64>,
+        digest: Option<String>,
+    ) -> Result<EffectiveRevision, ApiError> {
+        let live = self.needs_daemon("only a running daemon has revisions to watch")?;
         let Some(after) = after else { return Ok(live.revision()) };
-        let changed = tokio::time::timeout(WATCH, live.revision_after(after)).await;
+        let changed = tokio::time::timeout(WATCH, live.revision_after(after, digest)).await;
         Ok(changed.unwrap_or_else(|_| live.revision()))
     }
 

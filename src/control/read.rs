@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::backend::{GroupFigures, WorkFigures};
 use super::error::{ApiError, Reason};
 use super::kinds;
-use super::views::{self, ObjectView, PartView, RunView};
+use super::views::{self, FailureView, ObjectView, PartView, RunView};
 use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::clock::Clock;
@@ -212,6 +212,25 @@ impl Reader {
             ApiError::new(Reason::NotFound, format!("no run {number}"))
                 .hint("routerctl get runs lists those that are kept")
         })
+    }
+
+    /// What fails and what was given up, by subscription and fact.
+    pub(super) fn failures(&self, limit: usize) -> Result<Vec<FailureView>, ApiError> {
+        let mut views = Vec::new();
+        for work in self.store.scan::<Work>(&Scan::all()) {
+            let mut work = work?;
+            let Some(failing) = work.failing.take() else { continue };
+            if views.len() == limit {
+                break;
+            }
+            let fact = self.store.get::<FactRow>(&work.fact)?;
+            let event = match fact {
+                Some(fact) => self.store.get::<EventRow>(&(fact.group, fact.seq))?,
+                None => None,
+            };
+            views.push(FailureView::of(&work, failing, event.map(|row| row.event)));
+        }
+        Ok(views)
     }
 
     pub(super) fn work_figures(&self) -> Result<WorkFigures, ApiError> {

@@ -7,7 +7,7 @@ mod connection;
 mod routes;
 mod socket;
 
-pub(super) use routes::SERVER_HEADER;
+pub(super) use routes::{DIGEST_HEADER, REVISION_HEADER, SERVER_HEADER};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +33,9 @@ const BUSY_HEAD: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// Connections at a time; one more is told that the daemon is busy.
     pub connections: usize,
+    /// Of these, connections for requests that stay: streams of lines, waits and watches. The rest
+    /// is for those that are answered at once.
+    pub stays: usize,
     /// How long a request's head, or an idle connection, may take.
     pub head: Duration,
     /// How long the rest of a small body may take.
@@ -45,6 +48,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
+            stays: 192,
             head: Duration::from_secs(15),
             body: Duration::from_secs(15),
             drain: Duration::from_secs(5),
@@ -73,7 +77,7 @@ impl Server {
     /// socket.
     pub async fn serve(self, control: Control, shutdown: CancellationToken) {
         let head = self.limits.head;
-        let router = routes::router(control, self.limits.body);
+        let router = routes::router(control, self.limits.body, self.limits.stays);
         let served = Connections { router, keep_alive: true, head, shutdown: shutdown.clone() };
         let busy = Connections {
             router: routes::busy(),

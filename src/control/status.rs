@@ -267,7 +267,7 @@ impl Control {
     pub fn status(&self) -> Result<StatusView, ApiError> {
         let reader = self.reader();
         let live = self.live();
-        let effective = self.effective()?;
+        let effective = self.effective_so_far()?;
         let pending = live.map(|live| live.pending(false)).unwrap_or_default();
         let store = StoreStatus::of(reader.store().id(), reader.store().head(), &reader.health());
         let config = live.map(|live| live.config());
@@ -399,6 +399,10 @@ fn notices(status: &StatusView) -> Vec<String> {
                 held.message,
                 counted(held.objects.len() as u64, "object")
             ));
+        }
+        for root in config.roots.iter().filter(|root| !root.present && !root.held) {
+            notices
+                .push(format!("config: {} is not there; what is put there is taken up", root.path));
         }
         let problems = config.problems.iter().filter(|problem| !problem.is_note()).count();
         if problems > 0 {

@@ -5,12 +5,14 @@
 
 mod delivery;
 mod event;
+mod failure;
 mod object;
 mod part;
 mod run;
 
 pub use delivery::{DeliveryList, DeliveryStatus, DeliverySummary, DeliveryView, PeerView};
 pub use event::{EventList, EventView};
+pub use failure::FailureView;
 pub use object::{Metadata, ObjectStatus, ObjectView};
 pub use part::{PartSpec, PartStatus, PartView};
 pub(in crate::control) use part::{is_fact, parse_name};

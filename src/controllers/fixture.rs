@@ -309,6 +309,16 @@ impl Bench {
         action
     }
 
+    /// Plans and lets one slot of the plugin run one batch, and takes in nothing of what is written.
+    pub async fn unseen_turn(&mut self) {
+        let keys = self.shared.world().of_subscription(&SUB.into());
+        for key in keys {
+            self.planner.reconcile(&key).await.expect("planned");
+        }
+        let slot = PluginSlot { plugin: "p".into(), slot: 0 };
+        self.runner.reconcile(&slot).await.expect("run");
+    }
+
     /// As [`turn`](Self::turn), with `meanwhile` while the plugin runs. `meanwhile` ends the run.
     pub async fn turn_while(&mut self, meanwhile: impl AsyncFnOnce(&mut Self, &Fake)) {
         self.plan().await;
@@ -382,6 +392,7 @@ fn triggers() -> Triggers {
         conditions: Controller::new("conditions", backoff).triggers(),
         published: Controller::new("effective", backoff).triggers(),
         outputs: Controller::new("outputs", backoff).triggers(),
+        parts: Controller::new("part-conditions", backoff).triggers(),
     }
 }
 

@@ -36,6 +36,16 @@ pub struct Triggers {
     pub published: TriggerSender<()>,
     /// ConfigOutputs.
     pub outputs: TriggerSender<ObjectKey>,
+    /// Conditions of parts.
+    pub parts: TriggerSender<SubFact>,
+}
+
+impl Triggers {
+    /// Has the conditions of these looked at.
+    pub(super) fn touched(&self, parts: Vec<SubFact>, objects: Vec<ObjectKey>) {
+        self.parts.extend(parts, Trigger::Related);
+        self.conditions.extend(objects, Trigger::Related);
+    }
 }
 
 /// Puts changes into the world.
@@ -63,7 +73,7 @@ impl Follower {
         let mut concerned = Concerned::default();
         let mut shown = false;
         let now = self.shared.clock.now();
-        {
+        let (parts, objects) = {
             let mut effective = self.shared.effective();
             let mut world = self.shared.world_mut();
             shown |= keep_time(&mut effective, now);
@@ -71,13 +81,13 @@ impl Follower {
                 shown |= show(&mut effective, &change);
                 concerned.take_in(&mut world, change);
             }
-            // Nobody asks for outcomes one by one yet; kept, they would grow with every change.
-            drop(effective.take_touched());
-        }
+            self.shared.take_touched(&mut effective)
+        };
         if shown {
             self.triggers.published.related(());
         }
         self.trigger(concerned);
+        self.triggers.touched(parts, objects);
     }
 
     fn trigger(&self, concerned: Concerned) {
@@ -153,7 +163,13 @@ impl Concerned {
                 self.plans.insert(key);
             }
             RowChange::Work(key, work) => {
-                world.set_work(&key, work);
+                if world.set_work(&key, work) {
+                    self.objects.insert(ObjectKey::new(
+                        crate::api::kinds::federation::API_VERSION,
+                        "EventSubscription",
+                        &*key.subscription,
+                    ));
+                }
                 self.groups.extend(world.let_go(&key.fact));
                 self.plans.insert(key);
             }

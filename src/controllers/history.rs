@@ -145,7 +145,7 @@ impl Historian {
             return Ok(true);
         }
         let world = self.shared.world();
-        Ok(has_part(&world, &id) || retracts(&world, &id, max_age, now))
+        Ok(world.has_part(&id) || retracts(&world, &id, max_age, now))
     }
 
     async fn prune(
@@ -239,13 +239,6 @@ impl Historian {
 fn count(store: &Store, group: &str, up_to: u64) -> Result<u64, StoreError> {
     let scan = Scan::prefix(&group.to_owned()).until(&(group.to_owned(), up_to.saturating_add(1)));
     store.count::<EventRow>(&scan)
-}
-
-fn has_part(world: &World, id: &FactId) -> bool {
-    world.dealt_with(id).any(|subscription| {
-        let key = super::world::SubFact { subscription: Arc::clone(subscription), fact: *id };
-        world.dealing(&key).part.is_some()
-    })
 }
 
 /// Whether the fact's event holds back a sibling that would otherwise be live.

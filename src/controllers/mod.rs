@@ -8,12 +8,12 @@
 //!    the part and whether a run is due.
 //! 3. [`dispatch`] decides which due runs go together, and when.
 //! 4. [`runner`] reconciles one slot of a plugin: intent, [`request`], [`process`], [`verdict`],
-//!    [`outcome`]. What it wrote comes back through step 1. [`operate`] is what an operator may
-//!    change of it by hand, [`trial`] a run that changes nothing.
+//!    [`outcome`]. What it wrote comes back through step 1; [`trial`] is a run that changes nothing.
 //! 5. [`publish`] gives the effective config its revision, [`output`] writes it into files and runs
 //!    hooks.
 //! 6. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
-//!    is true of it; [`steps`] has all of it looked at again when the clock leaps.
+//!    is true of it, [`part_status`] of every part; [`steps`] has all of it looked at again when the
+//!    clock leaps. [`voice`] keeps the log readable.
 
 pub mod dispatch;
 #[cfg(test)]
@@ -21,9 +21,9 @@ mod fixture;
 pub mod follow;
 pub mod history;
 pub mod matcher;
-pub mod operate;
 pub mod outcome;
 pub mod output;
+pub mod part_status;
 pub mod plan;
 pub mod planner;
 pub mod process;
@@ -34,12 +34,16 @@ pub mod status;
 pub mod steps;
 pub mod trial;
 pub mod verdict;
+pub mod voice;
 pub mod world;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::sync::watch;
+
 use self::dispatch::Dispatch;
+use self::publish::Published;
 use self::runner::Readiness;
 use self::world::World;
 use crate::api::accepted::Accepted;
@@ -68,6 +72,9 @@ pub struct Shared {
     effective: Mutex<Index>,
     dispatch: Mutex<Dispatch>,
     readiness: Mutex<HashMap<Arc<str>, Readiness>>,
+    /// Names of the parts whose conditions are stored.
+    noted: Mutex<HashSet<String>>,
+    revisions: watch::Sender<Published>,
 }
 
 impl Shared {
@@ -88,6 +95,8 @@ impl Shared {
             effective,
             dispatch: Mutex::default(),
             readiness: Mutex::default(),
+            noted: Mutex::default(),
+            revisions: watch::Sender::default(),
         }
     }
 

@@ -19,6 +19,7 @@ use super::planner::plan_now;
 use super::request::Subject;
 use super::runner::RunError;
 use super::verdict::{Content, Fault, Verdict};
+use super::voice::Voice;
 use super::world::{Plugin, SubFact, Subscription};
 use crate::api::Time;
 use crate::api::fact::add;
@@ -81,7 +82,12 @@ enum Blame {
 }
 
 /// Writes the end of a run.
-pub async fn record(shared: &Shared, ended: Ended, runs: &Mutex<Kept>) -> Result<(), RunError> {
+pub async fn record(
+    shared: &Shared,
+    ended: Ended,
+    runs: &Mutex<Kept>,
+    voice: &Voice,
+) -> Result<(), RunError> {
     let Some(subscription) = shared.world().objects.subscription(&ended.subscription).cloned()
     else {
         return Ok(());
@@ -114,22 +120,11 @@ pub async fn record(shared: &Shared, ended: Ended, runs: &Mutex<Kept>) -> Result
     });
     let (run, given_up) = committed.await?.value;
     fail::fail_point!("runner::after_outcome");
-    log_failure(&run, given_up);
+    if run.outcome != SUCCEEDED {
+        voice.failure(&run, given_up);
+    }
     runs.lock().unwrap_or_else(PoisonError::into_inner).add(run.run, size);
     Ok(())
-}
-
-/// Each run that failed, once, with its reason; what it wrote to stderr stands before it.
-fn log_failure(run: &RunRecord, given_up: u32) {
-    if run.outcome == SUCCEEDED {
-        return;
-    }
-    let RunRecord { run: number, plugin, subscription, outcome, message, .. } = run;
-    let events = run.event_ids.len();
-    tracing::warn!(
-        run = number, %plugin, %subscription, reason = outcome, events, given_up,
-        "a run failed: {message}"
-    );
 }
 
 /// Each item's share of the answer; and the fault of the whole, if the run failed as one.

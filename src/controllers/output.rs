@@ -3,11 +3,13 @@
 //!
 //! Level-triggered: the file is compared with what it should hold now, and the hook runs as long as
 //! the content that it last succeeded for is not the present one. However many changes came while
-//! a hook ran, there is one more run, for the newest.
+//! a hook ran, there is one more run, for the newest. Once a minute each file is looked at: one that
+//! somebody else changed or took away is written anew, and its hook runs again.
 
 mod file;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,9 +35,32 @@ use crate::store::{StoreError, WriteError};
 pub struct Outputs {
     shared: Arc<Shared>,
     spawner: Arc<dyn Spawner>,
-    published: tokio::sync::watch::Receiver<Published>,
     conditions: TriggerSender<ObjectKey>,
     cancel: CancellationToken,
+    /// What each file was when it was last found right.
+    checked: Mutex<HashMap<ObjectKey, Checked>>,
+}
+
+/// When nothing of this has changed, a file that was right is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Checked {
+    uid: String,
+    generation: u64,
+    /// Digest of the effective config.
+    effective: String,
+    /// Which version of the file that was.
+    file: Option<String>,
+}
+
+impl Checked {
+    fn of(output: &Output, published: &Published, file: Option<String>) -> Self {
+        Self {
+            uid: output.accepted.uid.clone(),
+            generation: output.accepted.generation,
+            effective: published.digest.clone(),
+            file,
+        }
+    }
 }
 
 /// Why an output is not in force yet.
@@ -74,28 +99,48 @@ impl Outputs {
     pub fn new(
         shared: Arc<Shared>,
         spawner: Arc<dyn Spawner>,
-        published: tokio::sync::watch::Receiver<Published>,
         conditions: TriggerSender<ObjectKey>,
         cancel: CancellationToken,
     ) -> Self {
-        Self { shared, spawner, published, conditions, cancel }
+        Self { shared, spawner, conditions, cancel, checked: Mutex::default() }
     }
 
     /// Brings the file, then the hook, up to the present.
     async fn apply(&self, output: &Output) -> Result<(), OutputError> {
-        let published = self.published.borrow().clone();
-        let content = print(output, self.shared.effective().view())?;
+        let file = (self.shared.identify)(&output.spec.path);
+        let (published, view) = {
+            let mut effective = self.shared.effective();
+            effective.expire(self.shared.clock.now());
+            let published = self.shared.number(&effective);
+            if self.is_checked(output, &published, file) {
+                return Ok(());
+            }
+            (published, effective.view())
+        };
+        let content = print(output, view)?;
         let digest = hex::encode(Sha256::digest(content.as_bytes()));
-        let path = output.spec.path.clone();
-        let wrote = tokio::task::spawn_blocking(move || file::put(&path, content.as_bytes()));
-        wrote
-            .await?
-            .map_err(|source| OutputError::File { path: output.spec.path.clone(), source })?;
-        fail::fail_point!("output::after_file");
         let name = &output.accepted.resource.key.name;
         let row = self.shared.store.get::<OutputRow>(name)?;
         let state = row.filter(|row| row.uid == output.accepted.uid);
-        if state.as_ref().is_some_and(|row| row.failure.is_none() && row.applied_digest == digest) {
+        let mut is_applied =
+            state.as_ref().is_some_and(|row| row.failure.is_none() && row.applied_digest == digest);
+        if let Some(row) = state.filter(|_| is_applied)
+            && !self
+                .on_file(output, &content, |path, content| Ok(file::holds(path, content)))
+                .await?
+        {
+            // Somebody else changed it, and whoever reads it may have read that. First on record:
+            // a crash between the file and the hook must not leave the hook out.
+            tracing::warn!(output = %name, path = %output.spec.path, "the file is not as it was written; it is written anew");
+            let void = OutputRow { applied_digest: String::new(), ..row };
+            self.shared.store.write(move |txn| txn.put(&void)).await?;
+            is_applied = false;
+        }
+        self.on_file(output, &content, file::put).await?;
+        let file = (self.shared.identify)(&output.spec.path);
+        fail::fail_point!("output::after_file");
+        if is_applied {
+            self.note_checked(output, &published, file);
             return Ok(());
         }
         if let Some(hook) = &output.spec.on_change {
@@ -111,7 +156,34 @@ impl Outputs {
             attempts: 0,
         };
         self.shared.store.write(move |txn| txn.put(&applied)).await?;
+        self.note_checked(output, &published, file);
         Ok(())
+    }
+
+    /// Does something with the file on a thread that may wait for the disk.
+    async fn on_file(
+        &self,
+        output: &Output,
+        content: &str,
+        act: fn(&str, &[u8]) -> std::io::Result<bool>,
+    ) -> Result<bool, OutputError> {
+        let (path, content) = (output.spec.path.clone(), content.to_owned());
+        let acted = tokio::task::spawn_blocking(move || act(&path, content.as_bytes())).await?;
+        acted.map_err(|source| OutputError::File { path: output.spec.path.clone(), source })
+    }
+
+    fn is_checked(&self, output: &Output, published: &Published, file: Option<String>) -> bool {
+        let now = Checked::of(output, published, file);
+        let checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        now.file.is_some() && checked.get(output.accepted.key()) == Some(&now)
+    }
+
+    /// `file` is the version that was written, or found right: the hook may take long, and what
+    /// somebody does meanwhile must be seen.
+    fn note_checked(&self, output: &Output, published: &Published, file: Option<String>) {
+        let now = Checked::of(output, published, file);
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        checked.insert(output.accepted.key().clone(), now);
     }
 
     async fn run_hook(
@@ -209,13 +281,14 @@ impl Reconciler for Outputs {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Action, OutputError> {
         let Some(output) = self.shared.world().objects.output(key).cloned() else {
             // The file stays as it is: whoever reads it decides what an end means.
+            self.checked.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
             let name = key.name.clone();
             let forgotten = self.shared.store.write(move |txn| txn.delete::<OutputRow>(&name));
             forgotten.await?;
             return Ok(Action::AwaitChange);
         };
         // Nothing was published yet: what would be written is not what this node stands for.
-        if self.published.borrow().digest.is_empty() {
+        if self.shared.revisions().borrow().digest.is_empty() {
             return Ok(Action::RequeueAfter(Duration::from_millis(50)));
         }
         let applied = self.apply(&output).await;
@@ -239,6 +312,9 @@ pub fn applied(row: Option<&OutputRow>, now: Time) -> crate::api::condition::Con
     match row {
         None => Condition::new("Applied", false, "Pending", "not written yet", now),
         Some(row) => match &row.failure {
+            None if row.applied_digest.is_empty() => {
+                Condition::new("Applied", false, "Pending", "being written anew", now)
+            }
             None => {
                 let message = format!("applied at effective revision {}", row.applied_revision);
                 Condition::new("Applied", true, "Applied", message, now)

@@ -67,6 +67,8 @@ pub struct Plan {
     pub part: PartStep,
     /// Whether the memory of the work is of no more use.
     pub forget_work: bool,
+    /// Whether the memory of its failures is: there is nothing to run for.
+    pub forget_failure: bool,
     /// The run that is due.
     pub run: Option<Due>,
     /// When the fact of a part that is wanted ends.
@@ -110,6 +112,7 @@ impl Plan {
         Self {
             part: PartStep::Keep,
             forget_work: false,
+            forget_failure: false,
             run: None,
             wanted: None,
             ended: None,
@@ -166,6 +169,10 @@ fn retire(inputs: &Inputs<'_>, reason: RetireReason, since: Time) -> Plan {
     plan.forget_work = inputs.work.is_some_and(|work| {
         inputs.fact.is_none() || inputs.subscription.is_none_or(|s| s.uid != work.subscription_uid)
     });
+    // What failed for a reason that is gone is nobody's concern: should the reason come back, it is
+    // tried as on a node that never failed.
+    plan.forget_failure =
+        !plan.forget_work && inputs.work.is_some_and(|work| work.failing.is_some());
     let Some(part) = inputs.part else { return plan };
     if reason == RetireReason::FactExpired {
         plan.ended = inputs.fact.map(|fact| fact.end);
@@ -226,13 +233,12 @@ fn keep(
     let key = run_key(subscription.uid, &fact.event.group, &fact.event.id, effect, renewal);
     let failing = work.and_then(|work| work.failing.as_ref()).filter(|f| f.run_key == key);
     if let Some(failing) = failing {
-        let same_file = failing.executable.as_deref() == inputs.executable;
-        if failing.dead && (same_file || inputs.executable.is_none()) {
+        let is_over = failing.is_over(now, inputs.executable);
+        if failing.dead && !is_over {
             plan.dead = true;
             return plan.waking(&wakes, now);
         }
-        // A pause that began later than now was measured by a clock that was set back since.
-        if !failing.dead && failing.not_before > now && failing.last_at <= now {
+        if !is_over {
             wakes.push(failing.not_before);
             plan.retry_at = (!subscription.spec.suspend).then_some(failing.not_before);
             return plan.waking(&wakes, now);

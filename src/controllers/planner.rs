@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::dispatch::{Item, Windows};
+use super::part_status;
 use super::plan::{Inputs, Observed, PartStep, Plan, Subscribed, plan};
 use super::runner::PluginSlot;
 use super::world::{Fact, SubFact, Subscription, World};
@@ -62,7 +63,7 @@ impl Planner {
         let row = (key.subscription.to_string(), key.fact);
         let (part, work) = (looked.part.clone(), looked.work.clone());
         let step = looked.plan.part.clone();
-        let forget = looked.plan.forget_work;
+        let (forget, forget_failure) = (looked.plan.forget_work, looked.plan.forget_failure);
         let ended = looked.plan.ended.zip(looked.fact.as_ref().map(|fact| fact.seq));
         let wrote = self.shared.store.write(move |txn| {
             if txn.get::<Part>(&row)?.as_ref() != part.as_deref()
@@ -73,10 +74,19 @@ impl Planner {
             match &step {
                 PartStep::Keep => {}
                 PartStep::Put(part) => txn.put(&**part)?,
-                PartStep::Delete => txn.delete::<Part>(&row)?,
+                PartStep::Delete => {
+                    txn.delete::<Part>(&row)?;
+                    if let Some(part) = &part {
+                        part_status::forget(txn, part)?;
+                    }
+                }
             }
-            if forget {
-                txn.delete::<Work>(&row)?;
+            match work.as_deref().filter(|_| forget || forget_failure) {
+                Some(work) if !forget && work.is_worth_keeping() => {
+                    txn.put(&Work { failing: None, ..work.clone() })?;
+                }
+                Some(_) => txn.delete::<Work>(&row)?,
+                None => {}
             }
             // In one transaction: once the part retires, no clock brings the fact back.
             if let Some((end, seq)) = ended {
@@ -211,7 +221,7 @@ impl Reconciler for Planner {
     async fn reconcile(&self, key: &SubFact) -> Result<Action, PlanError> {
         let looked = self.look(key);
         let plan = &looked.plan;
-        if plan.part != PartStep::Keep || plan.forget_work {
+        if plan.part != PartStep::Keep || plan.forget_work || plan.forget_failure {
             fail::fail_point!("planner::before_write");
             self.write(key, &looked).await?;
         }

@@ -69,14 +69,3 @@ fn exit_fault(outcome: &Outcome, plugin: &PluginSpec) -> Option<Fault> {
     };
     Some(Fault { reason, message })
 }
-
-/// How many lines of a run's stderr go to the log.
-const LOGGED_LINES: usize = 20;
-
-/// The last lines that a run wrote to stderr, with its key.
-pub fn log_stderr(run: &str, outcome: &Outcome) {
-    let text = String::from_utf8_lossy(&outcome.stderr.bytes);
-    for line in text.lines().rev().take(LOGGED_LINES).collect::<Vec<_>>().into_iter().rev() {
-        tracing::info!(run, line, "plugin stderr");
-    }
-}

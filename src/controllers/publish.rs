@@ -3,15 +3,17 @@
 //! One key. It also keeps time for the effective config: when the next part ends, it looks again,
 //! so that outputs and watchers hear of an expiry that nobody wrote.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Shared;
+use super::follow::Triggers;
 use crate::api::object::ObjectKey;
-use crate::runtime::{Action, Failure, Reconciler, Trigger, TriggerSender};
+use crate::render::Index;
+use crate::runtime::{Action, Failure, Reconciler, Trigger};
 use crate::store::tables::Single;
 use crate::store::{Store, StoreError, WriteError};
 
@@ -36,11 +38,35 @@ impl Published {
     }
 }
 
+impl Shared {
+    /// The number of what the index holds now: the next one if the bytes are others than those that
+    /// the last number was given to. Whoever shows the bytes asks under the index's lock, so that
+    /// while the daemon runs one number never means two contents. After a crash a number that was
+    /// not on disk yet may be given again; the digest tells such contents apart.
+    pub fn number(&self, effective: &Index) -> Published {
+        self.revisions.send_if_modified(|last| {
+            let is_new = last.digest != effective.digest();
+            if is_new {
+                last.revision += 1;
+                effective.digest().clone_into(&mut last.digest);
+            }
+            is_new
+        });
+        self.revisions.borrow().clone()
+    }
+
+    /// The last number given, now and whenever there is a new one.
+    pub fn revisions(&self) -> watch::Receiver<Published> {
+        self.revisions.subscribe()
+    }
+}
+
 /// Publishes revisions.
 pub struct Publisher {
     shared: Arc<Shared>,
-    published: watch::Sender<Published>,
-    outputs: TriggerSender<ObjectKey>,
+    /// What is on disk.
+    stored: Mutex<Published>,
+    triggers: Triggers,
 }
 
 /// Why a revision was not published; it is tried again.
@@ -49,15 +75,15 @@ pub struct Publisher {
 pub struct PublishError(#[from] WriteError<StoreError>);
 
 impl Publisher {
-    /// A publisher that wakes `outputs` at each new revision.
-    pub fn new(shared: Arc<Shared>, outputs: TriggerSender<ObjectKey>) -> Result<Self, StoreError> {
-        let published = watch::Sender::new(Published::load(&shared.store)?);
-        Ok(Self { shared, published, outputs })
+    /// A publisher that wakes outputs at each new revision. Numbers go on from the stored one.
+    pub fn new(shared: Arc<Shared>, triggers: Triggers) -> Result<Self, StoreError> {
+        let stored = Published::load(&shared.store)?;
+        shared.revisions.send_replace(stored.clone());
+        Ok(Self { shared, stored: Mutex::new(stored), triggers })
     }
 
-    /// The last revision, now and whenever there is a new one.
-    pub fn published(&self) -> watch::Receiver<Published> {
-        self.published.subscribe()
+    fn stored(&self) -> MutexGuard<'_, Published> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,27 +93,23 @@ impl Reconciler for Publisher {
 
     async fn reconcile(&self, (): &()) -> Result<Action, PublishError> {
         let now = self.shared.clock.now();
-        let (digest, next) = {
+        let (published, next, (parts, objects)) = {
             let mut effective = self.shared.effective();
             effective.expire(now);
-            (effective.digest().to_owned(), effective.next_expiry())
+            let touched = self.shared.take_touched(&mut effective);
+            (self.shared.number(&effective), effective.next_expiry(), touched)
         };
-        if self.published.borrow().digest != digest {
-            let wrote = self.shared.store.write(move |txn| {
-                let old = txn.get::<Single>(&NAME.to_owned())?;
-                let old: Published =
-                    old.and_then(|row| serde_json::from_str(&row.value).ok()).unwrap_or_default();
-                let new = Published { revision: old.revision + 1, digest };
-                let value = serde_json::to_string(&new).expect("plain data");
-                txn.put(&Single { name: NAME.to_owned(), value })?;
-                Ok::<_, StoreError>(new)
-            });
-            self.published.send_replace(wrote.await?.value);
+        self.triggers.touched(parts, objects);
+        if *self.stored() != published {
+            let value = serde_json::to_string(&published).expect("plain data");
+            let row = Single { name: NAME.to_owned(), value };
+            self.shared.store.write(move |txn| txn.put(&row)).await?;
+            *self.stored() = published;
             let outputs: Vec<ObjectKey> = {
                 let world = self.shared.world();
                 world.objects.outputs().map(|(key, _)| key.clone()).collect()
             };
-            self.outputs.extend(outputs, Trigger::Related);
+            self.triggers.outputs.extend(outputs, Trigger::Related);
         }
         Ok(next.map_or(Action::AwaitChange, |next| {
             let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
@@ -97,5 +119,29 @@ impl Reconciler for Publisher {
 
     fn classify(&self, _: &PublishError) -> Failure {
         Failure::Retry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::controllers::fixture::{Bench, Reply};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_number_never_means_two_contents_whoever_looks_and_whenever() {
+        let mut bench = Bench::new(json!({}), |_| Reply::Exit(1)).await;
+        let number = |bench: &Bench| bench.shared.number(&bench.shared.effective());
+        let a = number(&bench);
+        assert_eq!(number(&bench), a, "the same bytes, the same number");
+        // It changes and changes back before anything is written: whoever saw the middle is told.
+        bench.delete("plugin", "Plugin", "p").await;
+        let b = number(&bench);
+        bench.manifests(&json!({})).await;
+        let again = number(&bench);
+        assert_eq!((b.revision, again.revision), (a.revision + 1, a.revision + 2));
+        assert_ne!(a.digest, b.digest);
+        assert_eq!(a.digest, again.digest);
+        assert_eq!(*bench.shared.revisions().borrow(), again);
     }
 }

@@ -17,8 +17,9 @@ use super::dispatch::{Item, Pick};
 use super::outcome::{Ended, Kept, record};
 use super::plan::Due;
 use super::planner::plan_now;
-use super::process::{log_stderr, run_spec, verdict};
+use super::process::{run_spec, verdict};
 use super::request::{Subject, batch_key, request};
+use super::voice::Voice;
 use super::world::{Plugin, SubFact};
 use crate::api::fact::FactId;
 use crate::api::kinds::plugin::Protocol;
@@ -60,11 +61,14 @@ pub struct Readiness {
 struct HostTrouble {
     failures: u16,
     not_before: Instant,
-    /// The plugin's generation that failed: another one is tried at once.
-    generation: u64,
+    /// The plugin's version that failed: another one is tried at once.
+    version: Version,
     /// It is only a pause between two processes.
     resting: bool,
 }
+
+/// A version of a plugin: a Plugin that was deleted and made anew counts from 1 again.
+type Version = (String, u64);
 
 /// Runs plugins.
 pub struct Runner {
@@ -79,6 +83,7 @@ pub struct Runner {
     trouble: Mutex<HashMap<Arc<str>, HostTrouble>>,
     /// Which runs are recorded.
     runs: Mutex<Kept>,
+    voice: Voice,
 }
 
 /// Why a batch did not come to an end.
@@ -128,6 +133,7 @@ impl Runner {
             jitter: Mutex::new(Jitter::seeded(0)),
             trouble: Mutex::default(),
             runs: Mutex::new(recorded),
+            voice: Voice::default(),
         })
     }
 
@@ -137,7 +143,8 @@ impl Runner {
         subscription: &Arc<str>,
         items: &[Item],
     ) -> Result<Next, RunError> {
-        let subjects = self.intend(subscription, self.still_due(subscription, items)).await?;
+        let due = self.still_due(subscription, items);
+        let subjects = self.intend(plugin, subscription, due).await?;
         if subjects.is_empty() {
             return Ok(Next::Nothing);
         }
@@ -154,7 +161,7 @@ impl Runner {
             Ok(outcome) => outcome,
             Err(error) => return Ok(Next::HostFailed(error)),
         };
-        log_stderr(&run_label, &outcome);
+        self.voice.stderr(subscription, &run_label, &outcome);
         let warnings = outcome.warnings.clone();
         let ended_at = self.shared.clock.now();
         let ids: Vec<&str> = subjects.iter().map(|s| s.fact.event.id.as_str()).collect();
@@ -175,7 +182,7 @@ impl Runner {
             ended: ended_at,
             executable: (self.shared.identify)(&plugin.spec.executable),
         };
-        record(&self.shared, ended, &self.runs).await?;
+        record(&self.shared, ended, &self.runs, &self.voice).await?;
         Ok(Next::Ended { answered, warnings })
     }
 
@@ -194,10 +201,12 @@ impl Runner {
         subjects
     }
 
-    /// Makes the intent durable. What the store says counts: a run that succeeded already, or
-    /// whose event is no longer the newest, is left out.
+    /// Makes the intent durable. What the store says counts, for the world may not have taken it in
+    /// yet: a run that succeeded or failed just now, or whose event is no longer the newest, is left
+    /// out.
     async fn intend(
         &self,
+        plugin: &Plugin,
         subscription: &Arc<str>,
         subjects: Vec<Subject>,
     ) -> Result<Vec<Subject>, RunError> {
@@ -210,6 +219,7 @@ impl Runner {
             return Ok(Vec::new());
         };
         let (name, now) = (subscription.to_string(), self.shared.clock.now());
+        let executable = (self.shared.identify)(&plugin.spec.executable);
         let intended = self.shared.store.write(move |txn| {
             let mut kept = Vec::with_capacity(subjects.len());
             for subject in subjects {
@@ -226,6 +236,10 @@ impl Runner {
                 if due.renewal < work.next_renewal() {
                     continue;
                 }
+                let failed = work.failing.as_ref().filter(|f| f.run_key == due.run_key);
+                if failed.is_some_and(|failed| !failed.is_over(now, executable.as_deref())) {
+                    continue;
+                }
                 if work.intent.as_ref().is_none_or(|intent| intent.run_key != due.run_key) {
                     work.intent = Some(Intent { run_key: due.run_key.clone(), at: now });
                 }
@@ -240,18 +254,18 @@ impl Runner {
     }
 
     /// How long the host's trouble with this plugin still holds it back.
-    fn held_back(&self, plugin: &Arc<str>, generation: u64) -> Option<Action> {
+    fn held_back(&self, plugin: &Arc<str>, version: &Version) -> Option<Action> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = trouble.get(plugin).filter(|t| t.generation == generation)?;
+        let held = trouble.get(plugin).filter(|t| t.version == *version)?;
         let wait = held.not_before.saturating_duration_since(Instant::now());
         (!wait.is_zero()).then_some(hold(wait, held.resting))
     }
 
-    fn host_failed(&self, plugin: &Arc<str>, generation: u64, error: &HostError) -> Action {
+    fn host_failed(&self, plugin: &Arc<str>, version: Version, error: &HostError) -> Action {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = trouble
             .get(plugin)
-            .filter(|t| t.generation == generation)
+            .filter(|t| t.version == version)
             .map_or(1, |t| t.failures.saturating_add(1));
         // A warm process that is to rest knows for how long.
         let (wait, resting) = if let HostError::Resting { pause, .. } = error {
@@ -261,7 +275,7 @@ impl Runner {
             (self.backoff.delay(failures, &mut jitter), false)
         };
         let not_before = Instant::now() + wait;
-        let new = HostTrouble { failures, not_before, generation, resting };
+        let new = HostTrouble { failures, not_before, version, resting };
         trouble.insert(Arc::clone(plugin), new);
         drop(trouble);
         let message = chain(error);
@@ -379,8 +393,8 @@ impl Reconciler for Runner {
             self.slots.related(PluginSlot { plugin: Arc::clone(&key.plugin), slot: 0 });
             return Ok(Action::AwaitChange);
         }
-        let generation = plugin.accepted.generation;
-        if let Some(held) = self.held_back(&key.plugin, generation) {
+        let version = (plugin.accepted.uid.clone(), plugin.accepted.generation);
+        if let Some(held) = self.held_back(&key.plugin, &version) {
             return Ok(held);
         }
         let max = usize::try_from(plugin.spec.batch.max_events).unwrap_or(1);
@@ -413,7 +427,7 @@ impl Reconciler for Runner {
             completed: false,
         };
         match self.run_batch(&plugin, &subscription, &taken.items).await? {
-            Next::HostFailed(error) => Ok(self.host_failed(&key.plugin, generation, &error)),
+            Next::HostFailed(error) => Ok(self.host_failed(&key.plugin, version, &error)),
             next => {
                 taken.completed = true;
                 let facts: Vec<_> = taken.items.iter().map(|item| item.fact).collect();

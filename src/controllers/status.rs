@@ -17,6 +17,7 @@ use crate::api::kinds::registry;
 use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
 use crate::plugin::{Availability, Confinement, Spawner, WallState};
+use crate::render::{Masked, Reason, StartupProblem};
 use crate::runtime::{Action, Failure, Reconciler};
 use crate::store::tables::{OutputRow, StatusRow};
 use crate::store::{StoreError, WriteError};
@@ -27,6 +28,8 @@ const PLUGIN_READY: &str = "PluginReady";
 const SANDBOXED: &str = "Sandboxed";
 /// What is known again only when it is tried again: until then what the last try showed stands.
 const STANDING: &[&str] = &[PLUGIN_READY, "Delivering", "Listening"];
+/// Parts that a message names; the rest is counted.
+const NAMED: usize = 3;
 
 /// Writes conditions.
 pub struct Conditions {
@@ -47,21 +50,29 @@ impl Conditions {
 
     /// What is true of the object now; `None` when it is gone.
     fn observe(&self, key: &ObjectKey, now: Time) -> Option<Vec<Condition>> {
+        // The index first: whoever takes both locks takes them in this order.
+        let (masked, problems) = {
+            let effective = self.shared.effective();
+            (effective.masked(key), effective.startup_problems(key))
+        };
         let world = self.shared.world();
         let accepted = world.objects.get(key)?;
         let mut conditions = (self.shared.reported)(accepted);
         if let Ok(spec) = spec_of(&accepted.resource) {
             conditions.extend(inert(key, now));
-            conditions.extend(resolved(&world, &spec, accepted, now));
+            conditions.extend(resolved(&world, &spec, accepted, &problems, now));
             conditions.extend(self.plugin(&spec, &key.name, now));
             conditions.extend(self.sandboxed(&spec, now));
             conditions.extend(suspended(&spec, now));
+            conditions.extend(dead_lettered(&world, &spec, &key.name, now));
             if matches!(spec, Spec::ConfigOutput(_)) {
                 let row = self.shared.store.get::<OutputRow>(&key.name).ok().flatten();
                 let row = row.filter(|row| row.uid == accepted.uid);
                 conditions.push(applied(row.as_ref(), now));
             }
         }
+        conditions.extend(masked.map(|masked| is_masked(&masked, now)));
+        conditions.extend(conflicted(&problems, now));
         let generation = accepted.generation;
         Some(conditions.into_iter().map(|c| c.at_generation(generation)).collect())
     }
@@ -112,8 +123,43 @@ fn inert(key: &ObjectKey, now: Time) -> Option<Condition> {
     Some(Condition::new("Active", false, "Inert", why, now))
 }
 
-/// Whether everything that the object must name is there.
-fn resolved(world: &World, spec: &Spec, accepted: &Accepted, now: Time) -> Option<Condition> {
+/// Directives that a policy allows take the object out of the effective config.
+fn is_masked(masked: &Masked, now: Time) -> Condition {
+    let by = masked.by.iter().take(NAMED);
+    let mut by: Vec<String> =
+        by.map(|by| format!("{} by policy {}: {}", by.part, by.policy, by.reason)).collect();
+    if masked.by.len() > NAMED {
+        by.push(format!("and {} more", masked.by.len() - NAMED));
+    }
+    Condition::new("Masked", true, "Masked", by.join("; "), now)
+}
+
+/// Another manifest claims the same address.
+fn conflicted(problems: &[StartupProblem], now: Time) -> Option<Condition> {
+    let problem = problems.iter().find(|problem| problem.reason == Reason::AddressConflict)?;
+    let reason = problem.reason.as_str();
+    Some(Condition::new("Conflicted", true, reason, problem.message.clone(), now))
+}
+
+/// What a subscription has given up.
+fn dead_lettered(world: &World, spec: &Spec, name: &str, now: Time) -> Option<Condition> {
+    let dead = match spec {
+        Spec::EventSubscription(_) => world.dead(name),
+        _ => 0,
+    };
+    let facts = if dead == 1 { "fact was" } else { "facts were" };
+    let message = format!("{dead} {facts} given up; routerctl get deadletters lists them");
+    (dead > 0).then(|| Condition::new("DeadLettered", true, "AttemptsExhausted", message, now))
+}
+
+/// Whether everything that the object must name is there, and a claim in its domain.
+fn resolved(
+    world: &World,
+    spec: &Spec,
+    accepted: &Accepted,
+    problems: &[StartupProblem],
+    now: Time,
+) -> Option<Condition> {
     let hard: Vec<_> = references(spec).into_iter().filter(|reference| reference.hard).collect();
     if hard.is_empty() {
         return None;
@@ -121,14 +167,28 @@ fn resolved(world: &World, spec: &Spec, accepted: &Accepted, now: Time) -> Optio
     let missing: Vec<String> = hard
         .iter()
         .filter(|reference| world.objects.get(&reference.target()).is_none())
+        // What a part proposes counts as well, except for what the program itself needs.
+        .filter(|_| {
+            accepted_is_control(accepted) || problems.iter().any(|p| p.reason == Reason::Unresolved)
+        })
         .map(|r| format!("{}: there is no {} {:?}", r.path, r.kind, r.name))
         .collect();
+    let outside = problems.iter().find(|problem| problem.reason == Reason::OutsideDomain);
+    if let Some(problem) = outside.filter(|_| missing.is_empty()) {
+        let message = format!("{}: {}", accepted.source, problem.message);
+        return Some(Condition::new("Resolved", false, problem.reason.as_str(), message, now));
+    }
     Some(if missing.is_empty() {
         Condition::new("Resolved", true, "Resolved", "everything it names is there", now)
     } else {
         let message = format!("{}: {}", accepted.source, missing.join("; "));
         Condition::new("Resolved", false, "ReferenceMissing", message, now)
     })
+}
+
+fn accepted_is_control(accepted: &Accepted) -> bool {
+    let key = accepted.key();
+    registry::find(&key.api_version, &key.kind).is_some_and(|kind| kind.control)
 }
 
 fn suspended(spec: &Spec, now: Time) -> Option<Condition> {

@@ -54,6 +54,8 @@ pub struct World {
     pub facts: Facts,
     dealings: HashMap<Arc<str>, HashMap<FactId, Dealing>>,
     by_fact: HashMap<FactId, BTreeSet<Arc<str>>>,
+    /// Facts that each subscription has given up.
+    dead: HashMap<Arc<str>, usize>,
     /// What the stored events of each group look like.
     pub history: History,
 }
@@ -111,9 +113,27 @@ impl World {
         self.deal(key, |dealing| dealing.part = part);
     }
 
-    /// Puts or takes work.
-    pub fn set_work(&mut self, key: &SubFact, work: Option<Arc<Work>>) {
-        self.deal(key, |dealing| dealing.work = work);
+    /// Puts or takes work. Returns whether the subscription gave up more facts, or fewer.
+    pub fn set_work(&mut self, key: &SubFact, work: Option<Arc<Work>>) -> bool {
+        let is_dead = |work: &Arc<Work>| work.failing.as_ref().is_some_and(|f| f.dead);
+        let now = work.as_ref().is_some_and(is_dead);
+        let mut before = false;
+        self.deal(key, |dealing| {
+            before = std::mem::replace(&mut dealing.work, work).as_ref().is_some_and(is_dead);
+        });
+        if now != before {
+            let dead = self.dead.entry(Arc::clone(&key.subscription)).or_default();
+            *dead = if now { *dead + 1 } else { *dead - 1 };
+            if *dead == 0 {
+                self.dead.remove(&key.subscription);
+            }
+        }
+        now != before
+    }
+
+    /// How many facts a subscription has given up.
+    pub fn dead(&self, subscription: &str) -> usize {
+        self.dead.get(subscription).copied().unwrap_or(0)
     }
 
     fn deal(&mut self, key: &SubFact, change: impl FnOnce(&mut Dealing)) {
@@ -237,12 +257,14 @@ impl World {
 
     /// Lets go of a fact whose end is on record, that nobody deals with and that retracts nothing.
     /// Its row stays until its event is pruned; the history looks at it again, and at what
-    /// retracted it: that may have held back nothing else. Returns the group whose history it is.
+    /// retracted it: that may have held back nothing else. Work alone keeps the fact known, for it
+    /// may come back, but not its event: when that is pruned, the work is forgotten. Returns the
+    /// group whose history it is.
     pub fn let_go(&mut self, id: &FactId) -> Option<Arc<str>> {
         let fact = self.facts.get(id).cloned()?;
         let group = fact.event.group.as_str();
         let max_age = self.objects.max_age(group);
-        if !fact.is_ended(max_age) || self.dealt_with(id).next().is_some() {
+        if !fact.is_ended(max_age) || self.has_part(id) {
             return None;
         }
         let siblings = self.facts.siblings(&fact).filter(|sibling| self.retracts(sibling));
@@ -251,10 +273,18 @@ impl World {
             self.history.superseded(group, seq);
         }
         // A retraction stays known as long as it is stored: it meets what is heard of later.
-        if !self.retracts(&fact) {
+        if !self.retracts(&fact) && self.dealt_with(id).next().is_none() {
             self.facts.remove(id, max_age);
         }
         Some(group.into())
+    }
+
+    /// Whether some subscription has a part of this fact.
+    pub fn has_part(&self, id: &FactId) -> bool {
+        self.dealt_with(id).any(|subscription| {
+            let own = self.dealings.get(subscription).and_then(|facts| facts.get(id));
+            own.is_some_and(|dealing| dealing.part.is_some())
+        })
     }
 
     /// Whether some subscription lets events of this type end facts.

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::listeners::Listeners;
 use super::node::Node;
 use super::peers::Peers;
 use crate::api::Time;
+use crate::api::fact::add;
 use crate::control::{
     self, Converged, Effective, EffectiveRevision, GroupFigures, ListenerView, Live, PeerFigures,
     Pending, WorkFigures,
@@ -57,21 +59,24 @@ impl Live for Running {
         })
     }
 
+    fn is_ready(&self) -> bool {
+        self.node.ready.is_ready()
+    }
+
     fn effective(&self) -> Arc<Effective> {
         let mut index = self.node.shared.effective();
         index.expire(self.node.shared.clock.now());
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let published = self.node.revisions.borrow().clone();
-        // What is not published yet will be the next revision.
-        let revision = published.revision + u64::from(published.digest != index.digest());
+        // Half of a state gets no number.
+        let revision = self.is_ready().then(|| self.node.shared.number(&index).revision);
         if let Some((changes, view)) = &*view
             && *changes == index.changes()
-            && view.revision == Some(revision)
+            && view.revision == revision
         {
             return Arc::clone(view);
         }
         let made = Arc::new(Effective {
-            revision: Some(revision),
+            revision,
             digest: index.digest().to_owned(),
             config: index.view(),
         });
@@ -109,12 +114,19 @@ impl Live for Running {
         .boxed()
     }
 
-    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision> {
-        let mut revisions = self.node.revisions.clone();
+    fn revision_after(
+        &self,
+        after: u64,
+        digest: Option<String>,
+    ) -> BoxFuture<'_, EffectiveRevision> {
+        let mut revisions = self.node.shared.revisions();
         async move {
-            let later = revisions.wait_for(|published| published.revision > after).await;
-            let later = later.ok().map(|published| shown(&published));
-            match later {
+            let is_other = |now: &Published| {
+                now.revision != after || digest.as_ref().is_some_and(|seen| *seen != now.digest)
+            };
+            let other = revisions.wait_for(is_other).await;
+            let other = other.ok().map(|published| shown(&published));
+            match other {
                 Some(revision) => revision,
                 // The daemon stops: whoever watches is cut off with it.
                 None => std::future::pending().await,
@@ -124,19 +136,20 @@ impl Live for Running {
     }
 
     fn revision(&self) -> EffectiveRevision {
-        shown(&self.node.revisions.borrow())
+        shown(&self.node.shared.revisions().borrow())
     }
 
     fn pending(&self, deliveries: bool) -> Vec<Pending> {
         let pending = self.node.pending(LISTED);
         let owed = if deliveries { self.peers.pending(LISTED) } else { Vec::new() };
+        let (now, at) = (self.node.shared.clock.now(), Instant::now());
         pending
             .into_iter()
             .map(|(controller, pending)| Pending {
                 controller: controller.to_string(),
                 key: pending.key.clone(),
                 state: state(&controller, pending.state).to_owned(),
-                due: None,
+                due: pending.due.map(|due| add(now, due.saturating_duration_since(at))),
                 message: String::new(),
             })
             .chain(owed)

@@ -8,7 +8,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::clock::Clock;
@@ -17,8 +16,9 @@ use crate::controllers::Shared;
 use crate::controllers::follow::{Follower, StoreSource, Triggers};
 use crate::controllers::history::Historian;
 use crate::controllers::output::Outputs;
+use crate::controllers::part_status::PartConditions;
 use crate::controllers::planner::Planner;
-use crate::controllers::publish::{Published, Publisher};
+use crate::controllers::publish::Publisher;
 use crate::controllers::runner::{PluginSlot, RunError, Runner};
 use crate::controllers::status::Conditions;
 use crate::controllers::steps;
@@ -26,8 +26,8 @@ use crate::controllers::world::SubFact;
 use crate::controllers::{Identify, Reported};
 use crate::plugin::Spawner;
 use crate::runtime::{
-    Backoff, Controller, Observer, Pending, Progress, Reflector, Shutdown, Stopped, TaskGroup,
-    converged,
+    Backoff, Controller, Observer, Pending, Progress, Ready, Reflector, Shutdown, Stopped,
+    TaskGroup, converged,
 };
 use crate::store::Store;
 
@@ -37,7 +37,8 @@ pub const MAX_RUNS: usize = 64;
 const MAX_PLANS: usize = 256;
 /// A run ends by its plugin's own timeout; this one only catches what must not happen.
 const RUN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
-/// How often given-up work is looked at, for a plugin whose file has changed.
+/// How often given-up work is looked at, for a plugin whose file has changed; and each output's
+/// file, for somebody else's changes.
 const FULL_PASS: Duration = Duration::from_secs(60);
 
 /// What a node is made of.
@@ -63,8 +64,8 @@ pub struct Node {
     pub historian: Arc<Historian>,
     /// The ways into the controllers.
     pub triggers: Triggers,
-    /// The revision of the effective config.
-    pub revisions: watch::Receiver<Published>,
+    /// Whether everything that is stored was taken in.
+    pub ready: Ready,
     observers: Vec<Observer>,
     progress: Progress,
 }
@@ -97,8 +98,16 @@ impl Node {
         let published = Controller::<()>::new("effective", quick)
             .after(ready.clone())
             .full_pass(FULL_PASS, || vec![()]);
-        let outputs =
-            Controller::<ObjectKey>::new("outputs", quick).timeout(RUN_TIMEOUT).after(ready);
+        let (to_write, all_outputs) = (ready.clone(), Arc::clone(&shared));
+        let outputs = Controller::<ObjectKey>::new("outputs", quick)
+            .timeout(RUN_TIMEOUT)
+            .after(to_write)
+            .full_pass(FULL_PASS, move || {
+                all_outputs.world().objects.outputs().map(|(key, _)| key.clone()).collect()
+            });
+        let parts = Controller::<SubFact>::new("part-conditions", quick)
+            .concurrency(runs_at_once(MAX_PLANS))
+            .after(ready.clone());
         let triggers = Triggers {
             plans: plans.triggers(),
             slots: slots.triggers(),
@@ -106,6 +115,7 @@ impl Node {
             conditions: conditions.triggers(),
             published: published.triggers(),
             outputs: outputs.triggers(),
+            parts: parts.triggers(),
         };
         let observers = vec![
             plans.observer(),
@@ -114,6 +124,7 @@ impl Node {
             published.observer(),
             outputs.observer(),
             conditions.observer(),
+            parts.observer(),
         ];
         let progress = reflector.progress();
 
@@ -127,13 +138,11 @@ impl Node {
             triggers.conditions.clone(),
             cancel.clone(),
         )?);
-        let publisher = Arc::new(Publisher::new(Arc::clone(&shared), triggers.outputs.clone())?);
-        let revisions = publisher.published();
+        let publisher = Arc::new(Publisher::new(Arc::clone(&shared), triggers.clone())?);
         let processes = Arc::clone(&spawner);
         let writer = Arc::new(Outputs::new(
             Arc::clone(&shared),
             Arc::clone(&spawner),
-            revisions.clone(),
             triggers.conditions.clone(),
             cancel.clone(),
         ));
@@ -164,7 +173,9 @@ impl Node {
         group.critical("history", history.run(Arc::clone(&historian), shutdown.clone()));
         let teller = Arc::new(Conditions::new(Arc::clone(&shared), spawner));
         group.critical("conditions", conditions.run(teller, shutdown.clone()));
-        Ok(Self { shared, historian, triggers, revisions, observers, progress })
+        let teller = Arc::new(PartConditions::new(Arc::clone(&shared))?);
+        group.critical("part-conditions", parts.run(teller, shutdown.clone()));
+        Ok(Self { shared, historian, triggers, ready, observers, progress })
     }
 
     /// Waits for the fixed point: everything up to the store's head is taken in, nothing is

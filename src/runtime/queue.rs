@@ -261,6 +261,20 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.entries.iter().map(|(key, entry)| (key, entry.state))
     }
 
+    /// The keys with work at hand, where they stand, and until when they wait, in no order.
+    pub fn pending(&self) -> impl Iterator<Item = (&K, KeyState, Option<Instant>)> {
+        let due = |entry: &Entry| match entry.state {
+            KeyState::Held | KeyState::BackingOff => {
+                Some(self.origin + Duration::from_nanos(entry.at))
+            }
+            _ => None,
+        };
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.state.is_pending())
+            .map(move |(key, entry)| (key, entry.state, due(entry)))
+    }
+
     /// What a trigger does to a key that is already in.
     fn merge(&mut self, slot: u32, trigger: Trigger) -> bool {
         let entry = &mut self.entries[slot];

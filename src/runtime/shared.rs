@@ -144,10 +144,13 @@ impl<K: Clone + Eq + Hash + Debug> Shared<K> {
 
     pub(super) fn pending(&self, limit: usize) -> Vec<Pending> {
         let state = self.lock();
-        let pending = state.queue.keys().filter(|(_, state)| state.is_pending());
-        let pending: Vec<_> = pending.map(|(k, state)| (k.clone(), state)).take(limit).collect();
+        let pending = state.queue.pending().take(limit);
+        let pending: Vec<_> = pending.map(|(key, state, due)| (key.clone(), state, due)).collect();
         drop(state);
-        pending.into_iter().map(|(key, state)| Pending { key: format!("{key:?}"), state }).collect()
+        pending
+            .into_iter()
+            .map(|(key, state, due)| Pending { key: format!("{key:?}"), state, due })
+            .collect()
     }
 
     /// A panic under the lock can only come from a key's own `Eq`, `Hash` or `Clone`, before

@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::errors::KeyError;
 use super::queue::{Depth, KeyState};
@@ -83,6 +84,8 @@ pub struct Pending {
     pub key: String,
     /// Where it stands.
     pub state: KeyState,
+    /// When it is looked at next, if it waits for that: held or backing off.
+    pub due: Option<Instant>,
 }
 
 /// The controller stopped, so what was waited for will not happen.

@@ -120,10 +120,20 @@ impl Store {
         let engine: Arc<dyn Engine> = Arc::new(engine);
         let meta = Meta::load(&*engine).expect("memory holds what was put there");
         let meta = meta.unwrap_or(Meta::new([0; 16], 1));
-        let shared = Self::share(engine, meta, Limits::default(), Health::default())
-            .expect("memory does not fail to read");
+        Self::inline(engine, meta, Limits::default(), Health::default())
+            .expect("memory does not fail to read")
+    }
+
+    /// A store on an opened engine that commits inside `write`, on the caller's task.
+    pub(super) fn inline(
+        engine: Arc<dyn Engine>,
+        meta: Meta,
+        limits: Limits,
+        health: Health,
+    ) -> Result<Self, StartError> {
+        let shared = Self::share(engine, meta, limits, health)?;
         let committer = Committer::new(Arc::clone(&shared), meta, None);
-        Self::assemble(shared, meta, Writer::Inline(Mutex::new(Some(committer))))
+        Ok(Self::assemble(shared, meta, Writer::Inline(Mutex::new(Some(committer)))))
     }
 
     /// A store on an opened engine, with its writer thread.

@@ -48,7 +48,7 @@ pub use handle::{Limits, Store};
 pub use health::{Health, HealthNote, Writes};
 pub use key::{KeyError, KeyReader, KeyWriter, RecordKey};
 pub use memory::{Fault, MemoryEngine, Operation};
-pub use open::{OpenOptions, OpenReport, Quarantined};
+pub use open::{Commits, OpenOptions, OpenReport, Quarantined};
 pub use open_error::OpenError;
 pub use record::{Record, Table};
 pub use rows::Rows;

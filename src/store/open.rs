@@ -32,6 +32,16 @@ const SLICES_AT_OPEN: usize = 40;
 const LOCK_RETRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
+/// Where commits happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commits {
+    /// On a writer thread, which shares one sync among those who wait.
+    OnWriter,
+    /// On the caller's task, one sync each: for a command, which has one thing to write, and for
+    /// simulation. Nothing is scrubbed in the background.
+    OnCaller,
+}
+
 /// How to open the store.
 #[derive(Clone)]
 pub struct OpenOptions {
@@ -45,6 +55,8 @@ pub struct OpenOptions {
     pub quarantine: bool,
     /// Whether the background scrub runs.
     pub scrub: bool,
+    /// Where commits happen.
+    pub commits: Commits,
     /// The newest version of the data this program understands, recorded in the store.
     pub schema: u16,
     /// sled's page cache in bytes.
@@ -72,6 +84,7 @@ impl OpenOptions {
             create: true,
             quarantine: true,
             scrub: true,
+            commits: Commits::OnWriter,
             schema: 1,
             cache_bytes: CACHE_BYTES,
             reserve_bytes: RESERVE_BYTES,
@@ -80,9 +93,16 @@ impl OpenOptions {
         }
     }
 
-    /// For a command without a daemon: creates only if `create`, moves nothing, does not scrub.
+    /// For a command without a daemon: creates only if `create`, moves nothing, does not
+    /// scrub, and needs no writer thread.
     pub fn offline(state: impl Into<PathBuf>, now: jiff::Timestamp, create: bool) -> Self {
-        Self { create, quarantine: false, scrub: false, ..Self::daemon(state, now) }
+        Self {
+            create,
+            quarantine: false,
+            scrub: false,
+            commits: Commits::OnCaller,
+            ..Self::daemon(state, now)
+        }
     }
 }
 
@@ -333,7 +353,11 @@ impl<'a> Opener<'a> {
             health.note(HealthNote::Defect(defect));
         }
         let scrub = self.options.scrub && !checked;
-        let store = Store::start(Arc::new(engine), meta, self.options.limits, health, scrub);
+        let (engine, limits) = (Arc::new(engine), self.options.limits);
+        let store = match self.options.commits {
+            Commits::OnCaller => Store::inline(engine, meta, limits, health),
+            Commits::OnWriter => Store::start(engine, meta, limits, health, scrub),
+        };
         let store = store.map_err(|error| self.start_error(error))?;
         let store_id = store.id();
         Ok((store, OpenReport { created, quarantined, revision: meta.revision, store_id, notes }))

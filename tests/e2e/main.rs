@@ -14,6 +14,8 @@ mod log;
 mod manifests;
 mod observer;
 mod offline;
+mod operate;
+mod output;
 mod plugin_tools;
 mod plugins;
 mod receive;

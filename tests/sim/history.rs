@@ -6,10 +6,12 @@ use std::time::Duration;
 use routerd::api::event::Event;
 use routerd::api::fact::FactId;
 use routerd::api::part::Part;
-use routerd::controllers::operate;
+use routerd::control::{WorkFilter, operate};
 use serde_json::{Value as Json, json};
 
+use super::config::Fault;
 use super::dice::Dice;
+use super::disk::Disk;
 use super::manifests::{self, FEDERATION, PLUGIN};
 use super::model::{self, Model};
 use super::plugin::Mode;
@@ -41,9 +43,14 @@ impl Drop for History {
     }
 }
 
-/// Plays the history of this seed to its end.
+/// Plays the history of this seed to its end, on an engine in memory.
 pub async fn play(seed: u64) {
-    let mut history = History::begin(seed).await;
+    play_on(seed, Disk::memory()).await;
+}
+
+/// The same on this disk.
+pub async fn play_on(seed: u64, disk: Disk) {
+    let mut history = History::begin(seed, disk).await;
     let steps = 8 + history.dice.below(30);
     for _ in 0..steps {
         history.step().await;
@@ -55,11 +62,11 @@ pub async fn play(seed: u64) {
 }
 
 impl History {
-    async fn begin(seed: u64) -> Self {
+    async fn begin(seed: u64, disk: Disk) -> Self {
         let mut dice = Dice::seeded(seed);
         let short = dice.chance(25);
         let mut history = Self {
-            host: Host::started(dice.draw()),
+            host: Host::started_on(dice.draw(), disk),
             model: Model::default(),
             short,
             left: Duration::from_secs(22 * 3600),
@@ -110,7 +117,7 @@ impl History {
     // --- events
 
     async fn emit(&mut self) {
-        let Some(group) = model::group(&self.host.accepted, GROUP) else { return };
+        let Some(group) = model::group(self.host.accepted(), GROUP) else { return };
         let max_age = group.retention.max_age.get();
         let count = if self.dice.chance(10) { 12 } else { 1 + self.dice.below(3) };
         let (mut events, mut expected) = (Vec::new(), Vec::new());
@@ -225,9 +232,22 @@ impl History {
             ),
         };
         let key = manifests::key(&json);
+        // Deletions wait for a moment.
+        self.left = self.left.saturating_sub(Duration::from_secs(1));
         if self.dice.chance(25) {
             self.note(format!("delete {key}"));
             self.host.delete(&key).await;
+        } else if self.dice.chance(15) {
+            let faults = [Fault::Half, Fault::NotYaml, Fault::Misspelt];
+            let fault = match faults[self.dice.index(faults.len())] {
+                // Of a Kind that nobody knows, and of a Router, any field is right.
+                Fault::Misspelt if key.api_version == manifests::NET || key.kind == "Router" => {
+                    Fault::Half
+                }
+                fault => fault,
+            };
+            self.note(format!("spoil {json}: {fault:?}"));
+            self.host.spoil(&json, fault).await;
         } else {
             self.note(format!("put {json}"));
             self.host.put(json).await;
@@ -334,24 +354,27 @@ impl History {
 
     async fn crash(&mut self) {
         if self.host.up.is_none() {
-            self.note("start".into());
-            return self.host.start();
+            return self.start().await;
         }
         self.note("crash".into());
         let seed = self.dice.draw();
         self.host.crash(seed).await;
         if self.dice.chance(70) {
-            self.note("start".into());
-            self.host.start();
+            self.start().await;
         }
+    }
+
+    async fn start(&mut self) {
+        self.note("start".into());
+        self.host.start();
+        self.host.rescan().await;
     }
 
     async fn restart(&mut self) {
         self.note("stop".into());
         self.host.stop().await;
         if self.dice.chance(70) {
-            self.note("start".into());
-            self.host.start();
+            self.start().await;
         }
     }
 
@@ -363,7 +386,7 @@ impl History {
         // A step is noticed within ten seconds.
         tokio::time::sleep(Duration::from_secs(11)).await;
         self.left = self.left.saturating_sub(Duration::from_secs(11));
-        self.model.see_ends(&self.host.accepted, self.host.now());
+        self.model.see_ends(self.host.accepted(), self.host.now());
         let longest = if self.short { 120 } else { 3600 };
         let seconds = i64::try_from(2 + self.dice.below(longest)).expect("an hour");
         let back = self.dice.chance(60);
@@ -381,10 +404,10 @@ impl History {
         self.note("heal".into());
         self.host.plugins.heal();
         if self.host.up.is_none() {
-            self.host.start();
+            self.start().await;
         }
         let mut good = Vec::new();
-        for accepted in self.host.accepted.values() {
+        for accepted in self.host.accepted().values() {
             let mut json = serde_json::to_value(&accepted.resource.body).expect("plain data");
             match (accepted.key().api_version.as_str(), accepted.key().kind.as_str()) {
                 (PLUGIN, "Plugin") => {
@@ -404,7 +427,9 @@ impl History {
         self.host.converge().await;
         tokio::time::sleep(Duration::from_secs(70)).await;
         self.host.converge().await;
-        operate::retry(&self.host.store(), &operate::Filter::default()).await.expect("a retry");
+        let all = WorkFilter::default();
+        let retried = operate::retry(&self.host.store(), &all, self.host.now()).await;
+        retried.expect("a retry");
         self.host.converge().await;
         // Not in the grain of a timer.
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -414,7 +439,7 @@ impl History {
     async fn compare(&mut self) {
         let mut seen = self.host.seen();
         for _ in 0..100 {
-            let wanted = self.model.wanted(&self.host.accepted, seen.now);
+            let wanted = self.model.wanted(self.host.accepted(), seen.now);
             if !wanted.values().any(|w| w.end < seen.now + Duration::from_millis(5)) {
                 break;
             }
@@ -422,7 +447,7 @@ impl History {
             self.host.converge().await;
             seen = self.host.seen();
         }
-        let wanted = self.model.wanted(&self.host.accepted, seen.now);
+        let wanted = self.model.wanted(self.host.accepted(), seen.now);
         assert_eq!(self.host.plugins.violations(), Vec::<String>::new());
         let mut others: Vec<Part> = Vec::new();
         for (key, part) in &seen.parts {
@@ -447,9 +472,9 @@ impl History {
         }
         let stored: Vec<Part> = seen.parts.values().cloned().collect();
         let by_definition =
-            model::bytes(&self.host.accepted, &BTreeMap::default(), &stored, seen.now);
+            model::bytes(self.host.accepted(), &BTreeMap::default(), &stored, seen.now);
         assert_eq!(seen.yaml, by_definition, "the index is the definition of the stored parts");
-        let expected = model::bytes(&self.host.accepted, &wanted, &others, seen.now);
+        let expected = model::bytes(self.host.accepted(), &wanted, &others, seen.now);
         assert_eq!(seen.yaml, expected, "the rendered bytes");
     }
 }

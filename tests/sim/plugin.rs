@@ -53,6 +53,11 @@ pub fn answer(plugin: &str, env: &BTreeMap<String, String>, event: &Event) -> An
     match word("make") {
         "claim" => answer.resources.push(claim(format!("claim-{octet}"))),
         "own" => answer.resources.push(claim(format!("{plugin}-{}-{octet}", event.source_node))),
+        "control" if !env.contains_key("MENDED") => answer.resources.push(json!({
+            "apiVersion": "plugin.routerd.net/v1alpha1", "kind": "Plugin",
+            "metadata": {"name": "evil", "annotations": mark},
+            "spec": {"executable": "/bin/sh"},
+        })),
         "opaque" => answer.resources.push(json!({
             "apiVersion": "net.routerd.net/v1alpha1", "kind": "NeighborProxy",
             "metadata": {"name": format!("np-{octet}"), "annotations": mark},
@@ -88,6 +93,8 @@ pub enum Mode {
 pub struct Log {
     /// Runs that reached the process.
     pub runs: u64,
+    /// Hooks of ConfigOutputs that ran.
+    pub hooks: u64,
     /// Items of them.
     pub items: Vec<(String, String)>,
     /// Run keys that were answered well.
@@ -144,6 +151,10 @@ impl Plugins {
 
     pub fn runs(&self) -> u64 {
         self.state().log.runs
+    }
+
+    pub fn hooks(&self) -> u64 {
+        self.state().log.hooks
     }
 
     /// (subscription, event id) of every item that was run since the last call.
@@ -231,6 +242,10 @@ impl Spawner for Plugins {
     ) -> BoxFuture<'_, Result<Outcome, HostError>> {
         async move {
             let env: BTreeMap<String, String> = spec.env.iter().cloned().collect();
+            if env.contains_key("ROUTERD_OUTPUT_NAME") {
+                self.state().log.hooks += 1;
+                return Ok(outcome(Exit::Code(0), Vec::new(), Duration::ZERO));
+            }
             let plugin = env["ROUTERD_PLUGIN_NAME"].clone();
             let request: PluginRequest =
                 serde_json::from_slice(&spec.stdin).expect("the request is JSON");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use routerd::api::event::Event;
 use routerd::api::run::Work;
-use routerd::controllers::operate::{self, Filter};
+use routerd::control::{WorkFilter, operate};
 use routerd::store::Scan;
 use serde_json::{Value as Json, json};
 
@@ -245,13 +245,13 @@ fn three_poisonous_events_of_256_are_dead_letters_and_the_others_parts_with_few_
         assert!(runs <= 60, "{runs}");
 
         host.plugins.set_poisoned(false);
-        let none = Filter { event: Some("e0000".into()), ..Filter::default() };
-        assert_eq!(operate::retry(&host.store(), &none).await.unwrap(), 0);
-        let one = Filter { event: Some("e0017".into()), ..Filter::default() };
-        assert_eq!(operate::retry(&host.store(), &one).await.unwrap(), 1);
-        let of_plugin = Filter { plugin: Some("p1".into()), ..Filter::default() };
-        assert_eq!(operate::retry(&host.store(), &of_plugin).await.unwrap(), 2);
-        assert_eq!(operate::retry(&host.store(), &of_plugin).await.unwrap(), 0);
+        let none = WorkFilter { event: Some("e0000".into()), ..WorkFilter::default() };
+        assert_eq!(operate::retry(&host.store(), &none, host.now()).await.unwrap().changed, 0);
+        let one = WorkFilter { event: Some("e0017".into()), ..WorkFilter::default() };
+        assert_eq!(operate::retry(&host.store(), &one, host.now()).await.unwrap().changed, 1);
+        let of_plugin = WorkFilter { plugin: Some("p1".into()), ..WorkFilter::default() };
+        assert_eq!(operate::retry(&host.store(), &of_plugin, host.now()).await.unwrap().changed, 2);
+        assert_eq!(operate::retry(&host.store(), &of_plugin, host.now()).await.unwrap().changed, 0);
         host.converge().await;
         assert_eq!((host.parts().len(), host.dead().len()), (256, 0));
     });
@@ -263,11 +263,13 @@ fn a_rerun_runs_what_succeeded_once_more_however_often_it_is_asked_for() {
         let mut host = lab("720h", |_, _| {}).await;
         host.observe_all(3).await;
         host.converge().await;
-        let all = Filter { subscription: Some("s".into()), ..Filter::default() };
-        let elsewhere = Filter { plugin: Some("p2".into()), ..Filter::default() };
-        assert_eq!(operate::rerun(&host.store(), &elsewhere).await.unwrap(), 0);
-        assert_eq!(operate::rerun(&host.store(), &all).await.unwrap(), 3);
-        assert_eq!(operate::rerun(&host.store(), &all).await.unwrap(), 0);
+        // Until the run has ended, asking again changes nothing.
+        host.plugins.set_slowness(5 * SECOND);
+        let all = WorkFilter { subscription: Some("s".into()), ..WorkFilter::default() };
+        let elsewhere = WorkFilter { plugin: Some("p2".into()), ..WorkFilter::default() };
+        assert_eq!(operate::rerun(&host.store(), &elsewhere, host.now()).await.unwrap().changed, 0);
+        assert_eq!(operate::rerun(&host.store(), &all, host.now()).await.unwrap().changed, 3);
+        assert_eq!(operate::rerun(&host.store(), &all, host.now()).await.unwrap().changed, 0);
         host.converge().await;
         assert_eq!(host.plugins.runs(), 6);
         assert_eq!(host.plugins.violations(), Vec::<String>::new());
@@ -520,5 +522,34 @@ fn while_a_failed_run_waits_for_its_retry_the_node_has_not_converged() {
         host.plugins.set_mode("p1", Mode::Good);
         host.converge().await;
         assert_eq!((host.plugins.runs(), host.parts().len()), (2, 1));
+    });
+}
+
+#[test]
+fn a_file_that_somebody_else_changed_is_written_anew_within_a_minute_and_its_hook_runs_again() {
+    simulate(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("out.yaml");
+        let mut host = lab("720h", |_, _| {}).await;
+        let spec = json!({
+            "path": path.display().to_string(),
+            "onChange": {"executable": "/opt/hook"},
+        });
+        host.put(manifests::resource(manifests::CONFIG, "ConfigOutput", "out", spec)).await;
+        host.converge().await;
+        let right = std::fs::read_to_string(&path).expect("it was written");
+        assert_eq!((right.clone(), host.plugins.hooks()), (host.yaml(), 1));
+        for (hooks, spoil) in [(2, Some("kind: Nonsense")), (3, None), (4, Some(""))] {
+            tokio::time::sleep(3600 * SECOND).await;
+            assert_eq!(host.plugins.hooks(), hooks - 1, "what is right is left alone");
+            match spoil {
+                Some(text) => std::fs::write(&path, text).expect("written"),
+                None => std::fs::remove_file(&path).expect("removed"),
+            }
+            tokio::time::sleep(61 * SECOND).await;
+            host.converge().await;
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there"), right);
+            assert_eq!(host.plugins.hooks(), hooks);
+        }
     });
 }

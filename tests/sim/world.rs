@@ -2,28 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use routerd::api::Time;
-use routerd::api::accepted::{Accepted, SourceRef};
+use routerd::api::accepted::Accepted;
 use routerd::api::clock::Clock;
 use routerd::api::event::Event;
 use routerd::api::fact::FactId;
-use routerd::api::kinds::decode::decode_value;
 use routerd::api::object::ObjectKey;
 use routerd::api::part::Part;
-use routerd::api::value::Value;
 use routerd::controllers::world::SubFact;
 use routerd::daemon::node::{Node, Outside};
 use routerd::render::Document;
 use routerd::runtime::{Shutdown, TaskGroup, Trigger};
 use routerd::store::events::{Outcome, Receipt, Refusal, accept};
-use routerd::store::{MemoryEngine, Scan, Store, WriteError};
+use routerd::store::{Scan, Store, WriteError};
 use serde_json::Value as Json;
+use tokio::time::Instant;
 
 use super::clock::SimClock;
+use super::config::{Config, Fault};
+use super::disk::Disk;
 use super::plugin::Plugins;
 
 /// The only group.
@@ -45,12 +47,12 @@ pub struct Up {
 pub struct Host {
     pub clock: Arc<SimClock>,
     pub plugins: Plugins,
-    pub engine: MemoryEngine,
+    pub disk: Disk,
     pub up: Option<Up>,
-    pub accepted: BTreeMap<ObjectKey, Accepted>,
+    config: Config,
+    began: Instant,
     /// Version of all plugin files.
     pub executables: Arc<AtomicU64>,
-    uids: u64,
 }
 
 /// What the node is in, for comparison.
@@ -62,23 +64,28 @@ pub struct Seen {
 }
 
 impl Host {
-    /// A host that is switched off.
-    pub fn new(seed: u64) -> Self {
+    /// A host that is switched off, with this disk.
+    pub fn new(seed: u64, disk: Disk) -> Self {
         let clock = Arc::new(SimClock::new());
         Self {
             plugins: Plugins::new(seed, Arc::clone(&clock)),
             clock,
-            engine: MemoryEngine::new(),
+            disk,
             up: None,
-            accepted: BTreeMap::new(),
+            config: Config::default(),
+            began: Instant::now(),
             executables: Arc::default(),
-            uids: 0,
         }
     }
 
     /// A host whose node runs.
     pub fn started(seed: u64) -> Self {
-        let mut host = Self::new(seed);
+        Self::started_on(seed, Disk::memory())
+    }
+
+    /// The same with this disk.
+    pub fn started_on(seed: u64, disk: Disk) -> Self {
+        let mut host = Self::new(seed, disk);
         host.start();
         host
     }
@@ -87,9 +94,11 @@ impl Host {
         self.clock.now()
     }
 
-    /// Starts the node on what the engine holds.
+    /// Starts the node on what the disk holds. What was done to the manifests meanwhile is seen at
+    /// the next [`rescan`](Self::rescan).
     pub fn start(&mut self) {
-        let store = Store::in_memory(self.engine.clone());
+        self.config.restart();
+        let store = self.disk.open(self.clock.now());
         let shutdown = Shutdown::new();
         let mut group = TaskGroup::new(shutdown.clone());
         let version = Arc::clone(&self.executables);
@@ -97,7 +106,12 @@ impl Host {
             store: store.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             spawner: Arc::new(self.plugins.clone()),
-            identify: Box::new(move |path| Some(format!("{path}@{}", version.load(SeqCst)))),
+            identify: Box::new(move |path| {
+                // Plugins are no files; what a ConfigOutput wrote is one.
+                let file =
+                    std::fs::metadata(path).ok().map(|found| (found.ino(), found.modified()));
+                Some(format!("{path}@{} {file:?}", version.load(SeqCst)))
+            }),
             reported: Box::new(|_| Vec::new()),
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");
@@ -107,11 +121,13 @@ impl Host {
     /// Kills the node; of what was not synced, `seed` says what survives.
     pub async fn crash(&mut self, seed: u64) {
         self.check_counters();
-        self.up = None;
+        // Held until the disk was looked at: closing it in order is what a crash does not do.
+        let held = self.up.take().map(|up| up.store.clone());
         // Tasks that were woken already may still take their turn before they are dropped: what
         // they do counts as done before the crash.
         self.let_timers_of_this_moment_fire().await;
-        self.engine = self.engine.crash_with_seed(seed);
+        self.disk.crash(seed);
+        drop(held);
     }
 
     /// Stops the node as a signal does.
@@ -127,9 +143,7 @@ impl Host {
     }
 
     pub fn store(&self) -> Store {
-        self.up
-            .as_ref()
-            .map_or_else(|| Store::in_memory(self.engine.clone()), |up| up.store.clone())
+        self.up.as_ref().map_or_else(|| self.disk.open(self.clock.now()), |up| up.store.clone())
     }
 
     /// Nothing may have panicked, timed out or failed inside the controllers.
@@ -161,75 +175,40 @@ impl Host {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
-    /// Accepts manifests as the acceptance layer does, in one transaction.
+    /// Writes manifests, and has them looked at if the node runs.
     pub async fn put_all(&mut self, resources: Vec<Json>) {
-        let now = self.now();
-        let mut rows = Vec::new();
-        for json in resources {
-            let row = self.accept(&json, now);
-            if self.accepted.get(row.key()) != Some(&row) {
-                self.accepted.insert(row.key().clone(), row.clone());
-                rows.push(row);
-            }
+        for resource in resources {
+            self.config.write(resource);
         }
-        let store = self.store();
-        let wrote = store.write(move |txn| {
-            rows.iter().try_for_each(|row| txn.put(row))?;
-            Ok::<_, routerd::store::StoreError>(())
-        });
-        wrote.await.expect("memory takes it");
+        self.rescan().await;
     }
 
     pub async fn put(&mut self, resource: Json) {
         self.put_all(vec![resource]).await;
     }
 
-    fn accept(&mut self, json: &Json, now: Time) -> Accepted {
-        let value = Value::from_serialize(json).expect("plain data");
-        let decoded = decode_value(&value, "")
-            .unwrap_or_else(|rejected| panic!("{json}: {:?}", rejected.problems));
-        let key = decoded.resource.key.clone();
-        let digest = serde_json::to_string(json).expect("plain data");
-        match self.accepted.get(&key) {
-            Some(old) if old.digest == digest => old.clone(),
-            Some(old) => Accepted {
-                resource: decoded.resource,
-                generation: old.generation + 1,
-                accepted_at: now,
-                digest,
-                ..old.clone()
-            },
-            None => {
-                self.uids += 1;
-                Accepted {
-                    uid: format!("uid-{}", self.uids),
-                    generation: 1,
-                    source: SourceRef {
-                        // The place is the name's: nodes that accept in another order print alike.
-                        file: format!("{}-{}.yaml", key.kind, key.name),
-                        document: 0,
-                        index: None,
-                        line: 1,
-                        column: 1,
-                    },
-                    created_at: now,
-                    accepted_at: now,
-                    digest,
-                    typed: decoded.typed,
-                    resource: decoded.resource,
-                }
-            }
-        }
+    /// Writes a file that should have held this resource.
+    pub async fn spoil(&mut self, resource: &Json, fault: Fault) {
+        self.config.spoil(resource, fault);
+        self.rescan().await;
     }
 
+    /// Deletes the file of an object.
     pub async fn delete(&mut self, key: &ObjectKey) {
-        if self.accepted.remove(key).is_none() {
-            return;
-        }
-        let key = key.clone();
-        let store = self.store();
-        let wrote = store.write(move |txn| txn.delete::<Accepted>(&key));
-        wrote.await.expect("memory takes it");
+        self.config.remove(key);
+        self.rescan().await;
+    }
+
+    /// What is in force.
+    pub fn accepted(&self) -> &BTreeMap<ObjectKey, Accepted> {
+        self.config.accepted()
+    }
+
+    /// Looks at the files, if the node runs: without it nobody does.
+    pub async fn rescan(&mut self) {
+        let Some(up) = &self.up else { return };
+        let (store, clock) = (up.store.clone(), Arc::clone(&self.clock));
+        self.config.apply(&store, self.began, || clock.now()).await;
     }
 
     /// Accepts events in one transaction, each with its own outcome.
@@ -294,6 +273,9 @@ impl Host {
         node.triggers.plans.extend(plans, Trigger::Related);
         node.triggers.history.related(GROUP.into());
         node.triggers.conditions.extend(objects, Trigger::Related);
+        let parts = node.shared.world().dealt_keys().0;
+        node.triggers.parts.extend(parts, Trigger::Related);
+        node.triggers.published.related(());
     }
 
     /// Timers of one moment fire together, but who waited for them is polled in some order: whoever
@@ -308,14 +290,14 @@ impl Host {
     pub async fn assert_a_second_pass_writes_nothing(&self) {
         self.let_timers_of_this_moment_fire().await;
         self.converge().await;
-        let (rows, head) = (self.engine.rows_written(), self.store().head());
+        let (rows, head) = (self.disk.rows_written(), self.store().head());
         let (runs, now) = (self.plugins.runs(), self.now());
         self.trigger_everything();
         self.converge().await;
         assert_eq!(self.now(), now, "the second pass took time");
         assert_eq!(self.plugins.runs(), runs, "the second pass ran plugins");
         assert_eq!(self.store().head(), head, "the second pass made a revision");
-        assert_eq!(self.engine.rows_written(), rows, "the second pass wrote rows");
+        assert_eq!(self.disk.rows_written(), rows, "the second pass wrote rows");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::api::condition::{Condition, ConditionStatus};
 use crate::cli::args::{EventArgs, Format, GetArgs};
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, age, until};
-use crate::control::views::{ObjectView, PartView, RunView};
+use crate::control::views::{FailureView, ObjectView, PartView, RunView};
 
 const FORMATS: &[Format] = &[Format::Table, Format::Yaml, Format::Json, Format::Name];
 
@@ -28,6 +28,10 @@ pub(super) async fn run(session: &mut Session, args: &GetArgs) -> Result<(), Fai
     }
     if kind == "runs" || kind == "run" {
         return runs(session, args.name.as_deref()).await;
+    }
+    if let "failures" | "failure" | "deadletters" | "deadletter" = kind.as_str() {
+        let dead = kind.starts_with("dead");
+        return failures(session, dead, args.name.as_deref()).await;
     }
     objects(session, &args.kind, args.name.as_deref()).await
 }
@@ -136,6 +140,40 @@ pub(super) fn run_table(session: &mut Session, runs: &[RunView]) -> Result<(), F
     print(session, &table, runs.is_empty())
 }
 
+/// What fails, or of that only what was given up.
+async fn failures(session: &mut Session, dead: bool, name: Option<&str>) -> Result<(), Failure> {
+    let format = session.output.format(FORMATS)?;
+    let mut failures = session.reading().await?.failures().await?;
+    failures.retain(|failure| failure.dead_lettered || !dead);
+    if let Some(name) = name {
+        failures.retain(|failure| failure.name == name);
+        if failures.is_empty() {
+            return Err(Failure::new(crate::cli::failure::NO, format!("{name:?} does not fail"))
+                .hint("routerctl get failures lists what does"));
+        }
+    }
+    if format != Format::Table {
+        return documents(session, format, &failures, |failure: &FailureView| failure.name.clone());
+    }
+    let now = session.now();
+    let mut table =
+        Table::new(&["NAME", "SUBJECT", "STATE", "ATTEMPTS", "SINCE", "DUE", "REASON", "MESSAGE"]);
+    for failure in &failures {
+        let state = if failure.dead_lettered { "DeadLettered" } else { "BackingOff" };
+        table.row([
+            failure.name.clone(),
+            failure.subject.clone(),
+            state.to_owned(),
+            failure.attempts.to_string(),
+            age(failure.since, now),
+            failure.due.map(|due| until(due, now)).unwrap_or_default(),
+            failure.reason.clone(),
+            failure.message.clone(),
+        ]);
+    }
+    print(session, &table, failures.is_empty())
+}
+
 /// A list in JSON, documents in YAML, or names.
 fn documents<T: Serialize>(
     session: &mut Session,
@@ -162,12 +200,26 @@ fn since(then: Option<Time>, now: Time) -> String {
     then.map(|then| age(then, now)).unwrap_or_default()
 }
 
+/// Conditions that hold when something is not as it should be; all others hold when it is.
+const ABNORMAL: [&str; 8] = [
+    "Retiring",
+    "ConfigHeld",
+    "Shadowed",
+    "Conflicted",
+    "Unresolved",
+    "DeadLettered",
+    "Masked",
+    "Suspended",
+];
+
 /// The one condition that matters most: what is on its way out, else what is not as it should be,
 /// else the first.
 pub(super) fn summary(conditions: &[Condition]) -> (String, String) {
-    let retiring = conditions.iter().find(|c| c.r#type == "Retiring");
-    let worst = conditions.iter().find(|c| c.status != ConditionStatus::True);
-    match retiring.filter(|c| c.status == ConditionStatus::True).or(worst).or(conditions.first()) {
+    let holds = |c: &&Condition| c.status == ConditionStatus::True;
+    let abnormal =
+        ABNORMAL.iter().find_map(|t| conditions.iter().filter(holds).find(|c| c.r#type == *t));
+    let worst = conditions.iter().find(|c| !holds(c) && !ABNORMAL.contains(&c.r#type.as_str()));
+    match abnormal.or(worst).or(conditions.first()) {
         None => (String::new(), String::new()),
         Some(c) if c.status == ConditionStatus::True => (c.r#type.clone(), c.reason.clone()),
         Some(c) => (format!("{}={:?}", c.r#type, c.status), c.reason.clone()),

@@ -6,6 +6,7 @@ mod emit;
 mod events;
 mod get;
 mod keygen;
+mod operate;
 mod plugin;
 mod render;
 mod status;
@@ -77,6 +78,8 @@ pub(super) async fn dispatch(command: Command, session: &mut Session) -> Result<
         Command::Schema { kind } => schema::run(session, kind.as_deref()),
         Command::Wait(args) => wait::run(session, &args).await,
         Command::Plugin(command) => plugin::run(session, command).await,
+        Command::Retry(args) => operate::retry(session, args).await,
+        Command::Rerun(args) => operate::rerun(session, args).await,
         Command::Version => version::run(session).await,
     }
 }

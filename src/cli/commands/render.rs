@@ -31,20 +31,23 @@ fn print(session: &mut Session, format: RenderFormat, text: &[u8]) -> Result<(),
     }
 }
 
-/// Prints every revision that is there when the last one is printed: the newest, never a queue.
+/// Prints every revision that is there when the last one is printed: the newest, never a queue,
+/// and none twice.
 async fn watch(session: &mut Session, format: RenderFormat) -> Result<(), Failure> {
     let access = access::daemon(&session.paths).await?;
     let mut seen = None;
     loop {
-        let now = access.revision(seen).await?.revision;
-        if seen == Some(now) {
-            continue;
+        // What was rendered says which revision it is, so nothing comes between the two.
+        let (text, shown) = access.rendered(format).await?;
+        if shown.is_none() || shown != seen {
+            if seen.is_some() && matches!(format, RenderFormat::Yaml) {
+                session.output.line("---")?;
+            }
+            print(session, format, &text)?;
+            session.output.flush()?;
         }
-        if seen.is_some() && matches!(format, RenderFormat::Yaml) {
-            session.output.line("---")?;
-        }
-        seen = Some(now);
-        print(session, format, &access.render(format).await?)?;
+        seen = shown;
+        while Some(&access.revision(seen.as_ref()).await?) == seen.as_ref() {}
     }
 }
 

@@ -1,22 +1,26 @@
 //! The routes under `/v1`: from HTTP to the operations and back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures::StreamExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::control::deliveries::{DeliveryFilter, RetryRequest};
 use crate::control::emit::{self, MAX_LINE_BYTES};
 use crate::control::error::{ApiError, Enveloped, Reason};
 use crate::control::events::EventFilter;
+use crate::control::operate::WorkFilter;
 use crate::control::operations::{Control, RenderFormat, WaitRequest, json_line};
 
 /// The revision of the effective config that a rendering shows.
@@ -31,12 +35,15 @@ pub(in crate::control) const SERVER_HEADER: &str = "x-routerd-version";
 struct Routes {
     control: Control,
     body_timeout: Duration,
+    /// For requests that may stay as long as they like.
+    stays: Arc<Semaphore>,
 }
 
 type Answered = Result<Response, ApiError>;
 
 /// All routes.
-pub(super) fn router(control: Control, body_timeout: Duration) -> Router {
+pub(super) fn router(control: Control, body_timeout: Duration, stays: usize) -> Router {
+    let stays = Arc::new(Semaphore::new(stays));
     Router::new()
         .route("/v1/version", get(version))
         .route("/v1/status", get(status))
@@ -55,11 +62,14 @@ pub(super) fn router(control: Control, body_timeout: Duration) -> Router {
         .route("/v1/federation/deliveries", get(deliveries))
         .route("/v1/federation/deliveries:summary", get(delivery_summary))
         .route("/v1/federation/retry", post(retry_deliveries))
+        .route("/v1/failures", get(failures))
+        .route("/v1/retry", post(retry))
+        .route("/v1/rerun", post(rerun))
         .route("/v1/wait", post(wait))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::map_response(sign))
-        .with_state(Routes { control, body_timeout })
+        .with_state(Routes { control, body_timeout, stays })
 }
 
 /// For connections over the limit: says so, whatever is asked.
@@ -106,6 +116,15 @@ impl Routes {
         Ok(json_body(body))
     }
 
+    /// Room for a request that stays as long as it likes: lines, waits and watches. Some connections
+    /// are not for them, so that however many of them stall, `status` answers.
+    fn stay(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.stays).try_acquire_owned().map_err(|_| {
+            ApiError::new(Reason::Busy, "too many streams, waits and watches at the daemon")
+                .hint("end some of them, or try again in a moment")
+        })
+    }
+
     /// A small JSON body.
     async fn body<T: DeserializeOwned>(&self, request: Request) -> Result<T, ApiError> {
         let bytes = self.bytes(request).await?;
@@ -133,6 +152,11 @@ fn json_body(body: Bytes) -> Response {
 
 fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
     query.map(|Query(query)| query).map_err(|error| ApiError::invalid(error.body_text()))
+}
+
+/// What the path names; not every escape is text.
+fn path<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
+    path.map(|Path(path)| path).map_err(|error| ApiError::invalid(error.body_text()))
 }
 
 async fn no_route(request: Request) -> ApiError {
@@ -171,9 +195,11 @@ async fn emit_one(State(routes): State<Routes>, request: Request) -> Answered {
     Ok(json_body(json_line(&routes.control.emit(event).await?)?))
 }
 
-async fn emit_lines(State(routes): State<Routes>, request: Request) -> Response {
+async fn emit_lines(State(routes): State<Routes>, request: Request) -> Answered {
+    let staying = routes.stay()?;
     let answers = routes.control.emit_stream(request.into_body().into_data_stream());
-    ([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(answers)).into_response()
+    let answers = answers.inspect(move |_| _ = &staying);
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(answers)).into_response())
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -209,14 +235,19 @@ async fn render(
     Ok(response)
 }
 
-async fn objects(State(routes): State<Routes>, Path(kind): Path<String>) -> Answered {
+async fn objects(
+    State(routes): State<Routes>,
+    kind: Result<Path<String>, PathRejection>,
+) -> Answered {
+    let kind = path(kind)?;
     routes.json(move |control| control.objects(&kind)).await
 }
 
 async fn object(
     State(routes): State<Routes>,
-    Path((kind, name)): Path<(String, String)>,
+    names: Result<Path<(String, String)>, PathRejection>,
 ) -> Answered {
+    let (kind, name) = path(names)?;
     routes.json(move |control| control.object(&kind, &name)).await
 }
 
@@ -228,7 +259,8 @@ async fn stored_parts(State(routes): State<Routes>) -> Answered {
     routes.json(Control::stored_parts).await
 }
 
-async fn part(State(routes): State<Routes>, Path(name): Path<String>) -> Answered {
+async fn part(State(routes): State<Routes>, name: Result<Path<String>, PathRejection>) -> Answered {
+    let name = path(name)?;
     routes.json(move |control| control.part(&name)).await
 }
 
@@ -275,22 +307,49 @@ async fn retry_deliveries(State(routes): State<Routes>, request: Request) -> Ans
     Ok(json_body(json_line(&routes.control.retry_deliveries(request).await?)?))
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitQuery {
+    limit: Option<usize>,
+}
+
+async fn failures(
+    State(routes): State<Routes>,
+    asked: Result<Query<LimitQuery>, QueryRejection>,
+) -> Answered {
+    let LimitQuery { limit } = query(asked)?;
+    routes.json(move |control| control.failures(limit)).await
+}
+
+async fn retry(State(routes): State<Routes>, request: Request) -> Answered {
+    let filter: WorkFilter = routes.body(request).await?;
+    Ok(json_body(json_line(&routes.control.retry(&filter).await?)?))
+}
+
+async fn rerun(State(routes): State<Routes>, request: Request) -> Answered {
+    let filter: WorkFilter = routes.body(request).await?;
+    Ok(json_body(json_line(&routes.control.rerun(&filter).await?)?))
+}
+
 /// Which revision the caller has seen.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RevisionQuery {
     after: Option<u64>,
+    digest: Option<String>,
 }
 
 async fn revision(
     State(routes): State<Routes>,
     asked: Result<Query<RevisionQuery>, QueryRejection>,
 ) -> Answered {
-    let RevisionQuery { after } = query(asked)?;
-    Ok(json_body(json_line(&routes.control.revision(after).await?)?))
+    let RevisionQuery { after, digest } = query(asked)?;
+    let _waiting = if after.is_some() { Some(routes.stay()?) } else { None };
+    Ok(json_body(json_line(&routes.control.revision(after, digest).await?)?))
 }
 
 async fn wait(State(routes): State<Routes>, request: Request) -> Answered {
     let request: WaitRequest = routes.body(request).await?;
+    let _waiting = routes.stay()?;
     Ok(json_body(json_line(&routes.control.wait(request).await?)?))
 }

@@ -41,7 +41,7 @@ struct Daemon {
 }
 
 impl Live for Daemon {
-    fn revision_after(&self, after: u64) -> BoxFuture<'_, EffectiveRevision> {
+    fn revision_after(&self, after: u64, _: Option<String>) -> BoxFuture<'_, EffectiveRevision> {
         let revision = EffectiveRevision { revision: after + 1, digest: "d".to_owned() };
         Box::pin(std::future::ready(revision))
     }
@@ -435,6 +435,47 @@ async fn one_connection_too_many_is_told_that_the_daemon_is_busy() {
     first.read_u8().await.unwrap();
     let error = refusal(node.get::<serde_json::Value>(Target::new("/v1/version")).await);
     assert_eq!(error.reason, Reason::Busy);
+}
+
+#[tokio::test]
+async fn streams_that_stall_leave_room_for_those_who_look() {
+    let node = node(vec![group("cloudedge")], Limits { stays: 2, ..Limits::default() }).await;
+    let begin = b"POST /v1/events:lines HTTP/1.1\r\nhost: r\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut stalled = Vec::new();
+    for _ in 0..2 {
+        let mut stream = UnixStream::connect(node.client.socket()).await.unwrap();
+        stream.write_all(begin).await.unwrap();
+        // One line and its answer show that it is being served; then it stalls.
+        stream.write_all(b"3\r\n{}\n\r\n").await.unwrap();
+        stream.read_u8().await.unwrap();
+        stalled.push(stream);
+    }
+    let target = Target::new("/v1/events:lines");
+    let lines = |body| node.client.post_chunks(&target, body);
+    let Err(ClientError::Refused(refused)) = lines(stream::iter([])).await else {
+        panic!("it is refused")
+    };
+    assert_eq!(refused.reason, Reason::Busy);
+    let watch = Target::new("/v1/revision").query("after", "1");
+    assert_eq!(refusal(node.get::<serde_json::Value>(watch).await).reason, Reason::Busy);
+    node.get::<serde_json::Value>(Target::new("/v1/status")).await.unwrap();
+    assert!(node.emit(event("e1")).await.unwrap().accepted);
+    // Whoever leaves makes room.
+    stalled.pop();
+    while matches!(lines(stream::iter([])).await, Err(ClientError::Refused(_))) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_like_everything_else() {
+    let node = node(Vec::new(), Limits::default()).await;
+    for path in ["/v1/objects/%ff", "/v1/objects/plugin/%ff", "/v1/parts/%ff"] {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: r\r\nconnection: close\r\n\r\n");
+        let answer = node.raw(head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+        assert!(answer.contains("\"reason\":\"invalid\""), "{path}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,8 @@ pub struct PartSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartStatus {
-    /// Sorted by type; `Retiring` once it lost its reason.
+    /// Sorted by type: `Effective` always; `Conflicted` and `Unresolved` while something is left out
+    /// for that; `Retiring` once it lost its reason.
     pub conditions: Vec<Condition>,
     /// Whether it may be served now.
     pub served: bool,
@@ -94,6 +95,16 @@ impl PartView {
             set_condition(&mut conditions, condition);
         }
         let served = part.is_served(now);
+        if !served {
+            let message = format!("ended at {}", part.expires_at);
+            let over = Condition::new("Effective", false, "Expired", message, part.expires_at);
+            set_condition(&mut conditions, over.at_generation(part.generation));
+        } else if !conditions.iter().any(|c| c.r#type == "Effective") {
+            // Nothing was ever stored of a part that has been in force since it was made.
+            let message = "everything that it proposes is in force";
+            let fine = Condition::new("Effective", true, "InForce", message, part.created_at);
+            set_condition(&mut conditions, fine.at_generation(part.generation));
+        }
         let key = Self::key(part.name());
         let source = part.source();
         let annotations: Map = [

@@ -151,6 +151,29 @@ async fn the_event_of_a_retiring_part_is_kept_until_the_part_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_only_work_remembers_goes_with_its_age_and_the_work_with_it() {
+    let mut bench = Bench::new(short(100), answer).await;
+    let seen = event("e1", "seen", "s", 0);
+    bench.emit(until(seen.clone(), 150)).await;
+    bench.turn().await;
+    bench.at(40);
+    bench.turn().await;
+    // The walk passes over it: it is of age, and true.
+    bench.at(110);
+    bench.turn().await;
+    bench.prune().await;
+    assert_eq!(bench.events(), ["e1"]);
+    bench.at(151);
+    bench.plan().await;
+    assert_eq!(bench.part(&seen), None);
+    assert!(bench.work(&seen).is_some(), "the fact may come back");
+    bench.prune().await;
+    assert_eq!(bench.events(), [""; 0], "without a restart");
+    bench.plan().await;
+    assert_eq!(bench.work(&seen), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_id_outlives_its_event_until_its_time_and_is_then_forgotten() {
     let mut bench = Bench::new(short(100), NO_PLUGIN).await;
     bench.emit(other("e1", 0)).await;

@@ -24,6 +24,23 @@ fn poisoned(poison: &'static str) -> impl FnMut(&Json) -> Reply + Send {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_nobody_has_taken_in_yet_is_not_tried_again_at_once() {
+    for attempts in [1, 5] {
+        let changes = json!({"subscription": {"trigger": {"retry": {"maxAttempts": attempts}}}});
+        let mut bench = Bench::new(changes, |_| Reply::Exit(1)).await;
+        let event = seen("e1", "s1", 0);
+        bench.emit(event.clone()).await;
+        // Both plans are made of a world that knows of no failure.
+        bench.unseen_turn().await;
+        bench.unseen_turn().await;
+        assert_eq!(bench.asked(), [["e1"]], "of {attempts} attempts");
+        bench.follow().await;
+        bench.plan().await;
+        assert_eq!(bench.is_dead(&event), attempts == 1);
+    }
+}
+
 // Success.
 
 #[tokio::test(start_paused = true)]

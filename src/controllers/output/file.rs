@@ -5,16 +5,21 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// Whether `path` is a file of its own that holds `content`.
+pub fn holds(path: &str, content: &[u8]) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    is_file && fs::read(path).is_ok_and(|old| old == content)
+}
+
 /// Replaces the content of `path` unless it is `content` already. Returns whether it wrote.
 ///
 /// The new file is written beside the old one, synced, and renamed over it; the directory is synced
 /// after. A symlink is replaced, not followed: what it leads to is somebody else's.
 pub fn put(path: &str, content: &[u8]) -> io::Result<bool> {
-    let path = Path::new(path);
-    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
-    if is_file && fs::read(path).is_ok_and(|old| old == content) {
+    if holds(path, content) {
         return Ok(false);
     }
+    let path = Path::new(path);
     let directory = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut beside = std::ffi::OsString::from(".");

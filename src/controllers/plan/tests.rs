@@ -576,6 +576,25 @@ fn work_is_forgotten_with_its_subscription_or_its_fact_and_not_before() {
 }
 
 #[test]
+fn failures_are_forgotten_with_what_they_were_for_and_the_success_stays() {
+    let forgets = |change: fn(&mut Case)| {
+        let mut case = dead();
+        change(&mut case);
+        let plan = case.plan();
+        (plan.forget_failure, plan.forget_work)
+    };
+    assert_eq!(forgets(|_| ()), (false, false), "it waits for an operator");
+    assert_eq!(forgets(|c| c.end = 100), (true, false), "there is nothing to retry");
+    assert_eq!(forgets(|c| c.retracted_at = Some(90)), (true, false));
+    assert_eq!(forgets(|c| c.matches = false), (true, false));
+    assert_eq!(forgets(|c| c.effect = None), (true, false));
+    assert_eq!(forgets(|c| c.fact = None), (false, true), "all is forgotten");
+    let mut served = served();
+    served.end = 100;
+    assert!(!served.plan().forget_failure, "it did not fail");
+}
+
+#[test]
 fn a_plan_carried_out_asks_for_nothing_more() {
     for case in [
         served(),

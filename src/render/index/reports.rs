@@ -56,6 +56,20 @@ impl Index {
         self.parts.get(key).map(|part| self.outcome(part))
     }
 
+    /// The part of this name, served or not.
+    pub fn part(&self, key: &PartKey) -> Option<&Arc<Part>> {
+        self.parts.get(key)
+    }
+
+    /// Whether anything that a served part proposes is not in force.
+    pub fn is_left_out(&self, key: &PartKey) -> bool {
+        let Some(part) = self.parts.get(key).filter(|part| part.is_served(self.now)) else {
+            return false;
+        };
+        Proposal::all(part).any(|proposal| self.why_out(&proposal).is_some())
+            || part.directives.iter().any(|d| self.why_ignored(part, d).is_some())
+    }
+
     /// What masks a startup resource; `None` if nothing does.
     pub fn masked(&self, key: &ObjectKey) -> Option<Masked> {
         let slot = self.slots.get(key)?;

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use crate::sources::acceptance::{AcceptedSet, Decision};
-use crate::sources::report::{ConfigProblem, Findings, Held, ProblemKind};
+use crate::sources::report::{ConfigProblem, Findings, Held, ProblemKind, RootStatus};
 
 /// Objects of one scan that are logged one by one; the rest is counted.
 const MAX_LINES: usize = 20;
@@ -56,6 +56,12 @@ impl News {
 
 /// Logs the problems and holds that are in `new` and not in `old`, and the end of those that went.
 pub(super) fn tell_findings(old: &Findings, new: &Findings) {
+    let is_absent = |root: &&RootStatus| !root.present && !root.held;
+    for root in new.roots.iter().filter(is_absent) {
+        if !old.roots.iter().filter(is_absent).any(|known| known.path == root.path) {
+            tracing::warn!("config: {} is not there; what is put there is taken up", root.path);
+        }
+    }
     let appeared = difference(&new.problems, &old.problems);
     for problem in appeared.iter().take(MAX_LINES) {
         if problem.kind == ProblemKind::Note {
