@@ -67,6 +67,11 @@ pub trait Live: Send + Sync + 'static {
         None
     }
 
+    /// What the runs of a plugin came to since the daemon started; `None` where nobody counts.
+    fn runs(&self, _plugin: &str) -> Option<RunFigures> {
+        None
+    }
+
     /// What work and parts add up to; `None` where it is counted row by row.
     fn work(&self) -> Option<WorkFigures> {
         None
@@ -178,6 +183,24 @@ pub struct ListenerView {
     pub rejected: BTreeMap<String, u64>,
     /// Members of events that were not known and had no effect.
     pub ignored_members: u64,
+}
+
+/// What the runs of one plugin came to since the daemon started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunFigures {
+    /// Runs that ended.
+    pub total: u64,
+    /// The same by outcome: `Succeeded`, or the reason of the failure.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Runs that had to be ended, or that left a process behind which had to be.
+    pub killed: u64,
+    /// Times that the host could not run it; no runs.
+    pub host_failures: u64,
+    /// How long all of them took together, in milliseconds.
+    pub total_millis: u64,
+    /// How long the longest took, in milliseconds.
+    pub longest_millis: u64,
 }
 
 /// A revision of the effective config.

@@ -27,7 +27,7 @@ pub mod views;
 
 pub use backend::{
     Converged, EffectiveRevision, Figures, GroupFigures, ListenerView, Live, PeerFigures, Pending,
-    WorkFigures,
+    RunFigures, WorkFigures,
 };
 pub use config_report::{ConfigReport, FileFigures, HeldView, ProblemView, RootView, WatchingView};
 pub use deliveries::{DeliveryFilter, MAX_DELIVERIES_LISTED, RetryAnswer, RetryRequest};

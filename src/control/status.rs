@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::{ListenerView, Pending};
+use super::backend::{ListenerView, Pending, RunFigures};
 use super::config_report::ConfigReport;
 use super::error::ApiError;
 use super::operations::Control;
@@ -201,6 +201,9 @@ pub struct PluginStatus {
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// What its runs came to since the daemon started; absent without a daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<RunFigures>,
 }
 
 /// Parts.
@@ -373,7 +376,8 @@ impl Control {
                     Some(c) => (Some(c.status == ConditionStatus::True), c.reason, c.message),
                     None => (None, String::new(), String::new()),
                 };
-                Ok(PluginStatus { name, executable: spec.executable, ready, reason, message })
+                let runs = self.live().and_then(|live| live.runs(&name));
+                Ok(PluginStatus { name, executable: spec.executable, ready, reason, message, runs })
             })
             .collect()
     }

@@ -15,6 +15,7 @@
 //!    is true of it, [`part_status`] of every part; [`steps`] has all of it looked at again when the
 //!    clock leaps. [`voice`] keeps the log readable.
 
+pub mod counters;
 pub mod dispatch;
 #[cfg(test)]
 mod fixture;
@@ -42,6 +43,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use tokio::sync::watch;
 
+use self::counters::Counters;
 use self::dispatch::Dispatch;
 use self::publish::Published;
 use self::runner::Readiness;
@@ -68,6 +70,8 @@ pub struct Shared {
     pub identify: Identify,
     /// What the last scan reported of an object.
     pub reported: Reported,
+    /// What runs came to.
+    pub counters: Counters,
     world: RwLock<World>,
     effective: Mutex<Index>,
     dispatch: Mutex<Dispatch>,
@@ -91,6 +95,7 @@ impl Shared {
             clock,
             identify,
             reported,
+            counters: Counters::default(),
             world: RwLock::default(),
             effective,
             dispatch: Mutex::default(),

@@ -123,6 +123,7 @@ pub async fn record(
     if run.outcome != SUCCEEDED {
         voice.failure(&run, given_up);
     }
+    shared.counters.ran(&run.plugin, &run.outcome, &ended.outcome);
     runs.lock().unwrap_or_else(PoisonError::into_inner).add(run.run, size);
     Ok(())
 }

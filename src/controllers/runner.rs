@@ -262,6 +262,9 @@ impl Runner {
     }
 
     fn host_failed(&self, plugin: &Arc<str>, version: Version, error: &HostError) -> Action {
+        if !matches!(error, HostError::Resting { .. }) {
+            self.shared.counters.host_failed(plugin);
+        }
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = trouble
             .get(plugin)

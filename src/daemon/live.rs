@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -14,7 +15,7 @@ use crate::api::Time;
 use crate::api::fact::add;
 use crate::control::{
     self, Converged, Effective, EffectiveRevision, GroupFigures, ListenerView, Live, PeerFigures,
-    Pending, WorkFigures,
+    Pending, RunFigures, WorkFigures,
 };
 use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
@@ -193,6 +194,19 @@ impl Live for Running {
 
     fn try_peers(&self, peers: &[String]) {
         self.peers.try_now(peers);
+    }
+
+    fn runs(&self, plugin: &str) -> Option<RunFigures> {
+        let counts = self.node.shared.counters.of(plugin);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Some(RunFigures {
+            total: counts.runs,
+            outcomes: counts.outcomes,
+            killed: counts.killed,
+            host_failures: counts.host_failures,
+            total_millis: millis(counts.total),
+            longest_millis: millis(counts.longest),
+        })
     }
 
     fn work(&self) -> Option<WorkFigures> {

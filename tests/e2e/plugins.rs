@@ -155,3 +155,74 @@ fn what_startup_says_wins_over_what_a_plugin_proposes() {
     assert_eq!(interfaces[1]["metadata"]["annotations"]["routerd.net/event-id"], "one");
     assert!(node.ctl("render --report").exits(0).stdout.contains("lan0"));
 }
+
+#[test]
+fn a_wall_that_cannot_be_put_up_keeps_a_plugin_from_running_until_the_line_goes() {
+    let node = Node::new();
+    let path = node.counted_plugin("");
+    let manifest = |sandbox: &str| {
+        let more = format!("sandbox: {{{sandbox}}}");
+        [group(), plugin("p", &path, &more), subscription("s", "p", "[seen]", "")].join("---\n")
+    };
+    let sandboxed = || {
+        let conditions = node.get("plugin", "p")["status"]["conditions"].clone();
+        let all = conditions.as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|c| c["type"] == "Sandboxed").expect("the condition is there")
+    };
+    // Without a user there is nothing to count by, on every machine.
+    node.write("all.yaml", &manifest("memory: 4Gi, processes: 64"));
+    let _daemon = node.serve();
+    node.emit("one", "seen", "192.0.2.1/32");
+    node.converge();
+    assert_eq!(node.runs().len(), 0);
+    let told = sandboxed();
+    assert_eq!((&told["status"], &told["reason"]), (&"False".into(), &"NotAvailable".into()));
+    let message = told["message"].as_str().unwrap_or_default();
+    assert!(message.contains("memory is enforced"), "{message}");
+    assert!(message.contains("processes is not available"), "{message}");
+    let plugins = &node.status()["plugins"];
+    assert_eq!(plugins[0]["reason"], "SandboxNotAvailable", "{plugins:#}");
+    assert_eq!(plugins[0]["runs"]["total"], 0, "{plugins:#}");
+    assert_ne!(plugins[0]["runs"]["hostFailures"], 0, "{plugins:#}");
+
+    node.write("all.yaml", &manifest("memory: 4Gi"));
+    node.converge();
+    assert_eq!(node.runs().len(), 1);
+    assert_eq!(sandboxed()["status"], "True");
+    let plugins = &node.status()["plugins"];
+    assert_eq!(plugins[0]["runs"]["outcomes"]["Succeeded"], 1, "{plugins:#}");
+    assert!(node.ctl("describe plugin p").exits(0).stdout.contains("Succeeded"));
+}
+
+#[test]
+fn plugin_lock_prints_the_line_that_pins_an_executable() {
+    let node = Node::new();
+    let path = node.counted_plugin("");
+    let manifest = |more: &str| {
+        [group(), plugin("p", &path, more), subscription("s", "p", "[seen]", "")].join("---\n")
+    };
+    node.write("all.yaml", &manifest(""));
+    let _daemon = node.serve();
+    let printed = node.ctl("plugin lock p").exits(0).stdout;
+    let line = printed.lines().find(|line| line.trim().starts_with("sha256: ")).expect("a pin");
+    node.write("all.yaml", &manifest(line.trim()));
+    node.emit("one", "seen", "192.0.2.1/32");
+    node.converge();
+    assert_eq!(node.runs().len(), 1, "the pinned bytes are run");
+    assert!(node.ctl("plugin lock").exits(0).stdout.contains("pinned so already"));
+
+    node.write("all.yaml", &manifest(&format!("sha256: {}", "0".repeat(64))));
+    node.emit("two", "seen", "192.0.2.2/32");
+    node.converge();
+    assert_eq!(node.runs().len(), 1);
+    let plugins = &node.status()["plugins"];
+    assert_eq!(plugins[0]["reason"], "DigestMismatch", "{plugins:#}");
+    let message = plugins[0]["message"].as_str().unwrap_or_default();
+    let pin = line.trim().trim_start_matches("sha256: ");
+    assert!(message.contains(pin) && message.contains(&"0".repeat(64)), "{message}");
+    assert!(node.ctl("plugin lock p").exits(0).stdout.contains("another digest is pinned"));
+
+    let by_path = node.ctl(&format!("plugin lock {} -o json", path.display())).exits(0).json();
+    assert_eq!(by_path[0]["sha256"], pin);
+    node.ctl("plugin lock /no/such/program").exits(1);
+}

@@ -25,8 +25,28 @@ pub(super) async fn run(session: &mut Session, kind: &str, name: &str) -> Result
             session.output.write("\n")?;
         }
         describe_object(session, object)?;
+        if object.kind == "Plugin" {
+            describe_runs(session, &object.metadata.name).await?;
+        }
     }
     Ok(())
+}
+
+/// What a plugin's runs came to. Nothing without a daemon: nobody counted.
+async fn describe_runs(session: &mut Session, name: &str) -> Result<(), Failure> {
+    let status = session.reading().await?.status().await?;
+    let plugin = status.plugins.into_iter().find(|plugin| plugin.name == name);
+    let Some(runs) = plugin.and_then(|plugin| plugin.runs) else { return Ok(()) };
+    session.output.write("Runs since the daemon started:\n")?;
+    let mut lines = vec![("total", runs.total)];
+    lines.extend(runs.outcomes.iter().map(|(outcome, count)| (outcome.as_str(), *count)));
+    lines.extend([("killed", runs.killed), ("host failures", runs.host_failures)]);
+    for (what, count) in lines {
+        session.output.line(&format!("  {what:<20} {count}"))?;
+    }
+    let mean = runs.total_millis / runs.total.max(1);
+    let longest = runs.longest_millis;
+    session.output.line(&format!("  {:<20} {mean} ms on average, {longest} ms at most", "duration"))
 }
 
 fn describe_object(session: &mut Session, object: &ObjectView) -> Result<(), Failure> {

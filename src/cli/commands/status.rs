@@ -5,8 +5,8 @@ use crate::api::Time;
 use crate::cli::args::Format;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, age};
-use crate::control::ListenerView;
 use crate::control::views::{StatusView, counted};
+use crate::control::{ListenerView, RunFigures};
 
 pub(super) async fn run(session: &mut Session) -> Result<(), Failure> {
     let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json])?;
@@ -183,12 +183,19 @@ fn subscriptions(status: &StatusView) -> Option<Table> {
 }
 
 fn plugins(status: &StatusView) -> Option<Table> {
-    let mut table = Table::new(&["PLUGIN", "READY", "REASON", "EXECUTABLE"]);
+    let mut table =
+        Table::new(&["PLUGIN", "READY", "REASON", "RUNS", "FAILED", "KILLED", "EXECUTABLE"]);
     for plugin in &status.plugins {
+        let count = |what: fn(&RunFigures) -> u64| {
+            plugin.runs.as_ref().map_or_else(|| "-".to_owned(), |runs| what(runs).to_string())
+        };
         table.row([
             plugin.name.clone(),
             plugin.ready.map_or("unknown", |ready| if ready { "yes" } else { "no" }).to_owned(),
             plugin.reason.clone(),
+            count(|runs| runs.total),
+            count(|runs| runs.total - runs.outcomes.get("Succeeded").unwrap_or(&0)),
+            count(|runs| runs.killed),
             plugin.executable.clone(),
         ]);
     }
