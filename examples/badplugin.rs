@@ -44,6 +44,27 @@ fn main() {
             answer(&result(&json!([])));
         }
         "daemonise-middle" => drop(own_group("hang")),
+        // Twenty generations, each in a group of its own: the death of one orphans the next.
+        "daemonise-deep" => {
+            let depth: u32 = std::env::args().nth(2).and_then(|d| d.parse().ok()).unwrap_or(0);
+            if depth < 20 {
+                let mut next = this_program("daemonise-deep");
+                next.arg((depth + 1).to_string()).process_group(0);
+                next.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                next.spawn().expect("spawn");
+            }
+            if depth > 0 {
+                hang();
+            }
+            read_request();
+            answer(&result(&json!([])));
+        }
+        // An orphan that stays in the group, beside a program that lives on.
+        "orphan-in-group" => {
+            try_start_self(&["leave-one"]).and_then(|mut middle| middle.wait()).expect("middle");
+            hang();
+        }
+        "leave-one" => start_self("hang", false),
         "grandchild-holds-pipe" => {
             start_self("hang", true);
             read_request();
@@ -73,7 +94,11 @@ fn main() {
         }
 
         // Takes too much.
-        "eat" => {
+        // Takes it after it was asked, or before anybody could stop it.
+        "eat" | "eat-early" => {
+            if mode == "eat" {
+                read_request();
+            }
             let mut eaten: Vec<Vec<u8>> = Vec::new();
             while eaten.len() < 512 {
                 let mut piece = Vec::new();
@@ -82,7 +107,6 @@ fn main() {
                 }
                 eaten.push(piece);
             }
-            read_request();
             answer(&json!({"mebibytes": eaten.len()}));
         }
         // A hole takes no room on the disk, and counts as what it would hold.

@@ -78,7 +78,7 @@ impl Host {
                 outcome.exit.to_string(),
                 took.saturating_sub(allowed),
                 started.elapsed().saturating_sub(took),
-                peak_kib() - before,
+                peak_kib().saturating_sub(before),
             );
         }
         self.no_scratch_left().await;
@@ -223,11 +223,39 @@ async fn a_dropped_run_takes_its_processes_with_it() {
 #[tokio::test]
 async fn what_a_plugin_leaves_running_ends_with_its_run() {
     let host = Host::new();
-    for mode in ["leave-children", "daemonise"] {
+    for mode in ["leave-children", "daemonise", "daemonise-deep"] {
         let outcome = host.run(spec(mode)).await;
         assert_eq!(json(&outcome)["kind"], "PluginResult", "{mode}");
         assert!(!outcome.pipes_held, "{mode}");
     }
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_run_that_lives_is_left_alone_by_the_end_of_others() {
+    let host = Host::new();
+    let hook = RunSpec { confinement: Confinement::Hook, ..spec("orphan-in-group") };
+    let label = hook.label.clone();
+    let cancel = CancellationToken::new();
+    let run = host.spawner.run(hook, cancel.clone());
+    let others = async {
+        // The orphan's parent is gone when the kernel has given it to us.
+        let me = std::process::id().to_string();
+        let adopted = |pid: &u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.lines().any(|l| l.strip_prefix("PPid:").is_some_and(|p| p.trim() == me))
+        };
+        let both = || processes_of(&label).iter().filter(|pid| adopted(pid)).count() == 2;
+        until("the hook and its orphan run", both).await;
+        for mode in ["ok", "daemonise", "ok"] {
+            let outcome = host.spawner.run(spec(mode), CancellationToken::new()).await.unwrap();
+            assert_eq!(json(&outcome)["kind"], "PluginResult");
+        }
+        assert_eq!(processes_of(&label).len(), 2, "the orphan of the hook's group is there");
+        cancel.cancel();
+    };
+    let (outcome, ()) = tokio::join!(run, others);
+    assert_eq!(outcome.unwrap().exit, Exit::Cancelled);
+    nothing_left_of(&label).await;
 }
 
 #[tokio::test]
@@ -261,7 +289,7 @@ async fn floods_are_bounded_in_memory_and_end_for_their_reason() {
     assert_eq!(outcome.stderr.bytes.len(), Limits::default().stderr_tail);
     assert!(outcome.stderr.dropped > 0);
     // The peak of the whole process, with the other tests in it.
-    assert!(peak_kib() - before < 64 << 10, "memory grew from {before} KiB");
+    assert!(peak_kib().saturating_sub(before) < 64 << 10, "memory grew from {before} KiB");
 }
 
 #[tokio::test]

@@ -35,8 +35,13 @@ static BIRTH: RwLock<()> = RwLock::new(());
 
 static ADOPTING: AtomicBool = AtomicBool::new(false);
 
-/// How long [`end_orphans`] waits for killed processes to be gone: the sum of the pauses, 127 ms.
-const PAUSES_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
+/// How long [`end_orphans`] waits for killed processes to be gone: the sum of the pauses, 126 ms. The
+/// death of one may bring up its children, so there are as many passes as a family has generations.
+const PAUSES_MS: [u64; 13] = [0, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32];
+
+/// What is left then is looked after in the background this often, for 5 s.
+const LATER: Duration = Duration::from_millis(20);
+const LATER_PASSES: u32 = 250;
 
 /// Makes this process the parent of every orphaned descendant and the end of those that escaped
 /// from their run. Called once, when the daemon starts.
@@ -76,8 +81,9 @@ pub(super) fn bury<T>(pid: Pid, try_wait: impl FnOnce() -> Option<T>) -> Option<
     Some(status)
 }
 
-/// Kills and reaps the orphans there are, until none is left or 127 ms have passed: a process that
-/// cannot die (in the middle of a hung device call) is left to the next run's end.
+/// Kills and reaps the orphans there are, until none is left or 126 ms have passed. After that the
+/// caller is not held up any more; a process that cannot die at all (in the middle of a hung device
+/// call) is left to the next run's end.
 pub(super) async fn end_orphans() {
     if !ADOPTING.load(Ordering::Acquire) {
         return;
@@ -94,6 +100,18 @@ pub(super) async fn end_orphans() {
                 return;
             }
         }
+    }
+    static UNDER_WAY: AtomicBool = AtomicBool::new(false);
+    if !UNDER_WAY.swap(true, Ordering::AcqRel) {
+        tokio::spawn(async {
+            for _ in 0..LATER_PASSES {
+                tokio::time::sleep(LATER).await;
+                if !sweep().is_ok_and(|left| left > 0) {
+                    break;
+                }
+            }
+            UNDER_WAY.store(false, Ordering::Release);
+        });
     }
 }
 
