@@ -42,6 +42,7 @@ const PAUSES_MS: [u64; 13] = [0, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32];
 /// What is left then is looked after in the background this often, for 5 s.
 const LATER: Duration = Duration::from_millis(20);
 const LATER_PASSES: u32 = 250;
+static UNDER_WAY: AtomicBool = AtomicBool::new(false);
 
 /// Makes this process the parent of every orphaned descendant and the end of those that escaped
 /// from their run. Called once, when the daemon starts.
@@ -101,7 +102,6 @@ pub(super) async fn end_orphans() {
             }
         }
     }
-    static UNDER_WAY: AtomicBool = AtomicBool::new(false);
     if !UNDER_WAY.swap(true, Ordering::AcqRel) {
         tokio::spawn(async {
             for _ in 0..LATER_PASSES {
