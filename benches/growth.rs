@@ -5,6 +5,8 @@
 //! `cargo bench --bench growth` prints one line a figure. CPU time is that of the whole process, so
 //! the disk's moods are not in it.
 
+#![allow(clippy::cast_precision_loss)] // figures for humans, far below 2^52
+
 #[path = "common/report.rs"]
 mod report;
 
@@ -21,7 +23,9 @@ use routerd::api::kinds::decode::decode_value;
 use routerd::api::plugin::PluginRequest;
 use routerd::api::value::Value;
 use routerd::daemon::node::{Node, Outside};
-use routerd::plugin::{Exit, HostError, Outcome, RunSpec, Spawner, StderrTail};
+use routerd::plugin::{
+    Availability, Exit, HostError, Outcome, RunSpec, Spawner, StderrTail, WallState, Walls,
+};
 use routerd::runtime::{Shutdown, TaskGroup};
 use routerd::sources::node_time::SystemClock;
 use routerd::store::events::{Receipt, accept};
@@ -70,9 +74,15 @@ impl Spawner for Plugin {
                 pipes_held: false,
                 duration: Duration::ZERO,
                 digest: None,
+                warnings: Vec::new(),
+                lease: None,
             })
         }
         .boxed()
+    }
+
+    fn walls(&self, asked: &Walls) -> Vec<WallState> {
+        asked.asked().map(|wall| WallState { wall, state: Availability::Enforced }).collect()
     }
 }
 
@@ -228,7 +238,7 @@ impl Lab {
             self.settle().await;
             times.push(begun.elapsed());
         }
-        let cpu = (cpu() - before).as_secs_f64() * 1e6 / f64::from(SAMPLES);
+        let cpu = cpu().saturating_sub(before).as_secs_f64() * 1e6 / f64::from(SAMPLES);
         figure(
             &format!("one event, p50, beside {beside}"),
             percentile(&mut times, 50),

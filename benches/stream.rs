@@ -57,7 +57,8 @@ fn main() {
         for _ in 0..ROUNDS {
             let begun = Instant::now();
             times.extend(host(&runtime, &spawner, &spec, *at_once, requests / at_once));
-            let asked = (requests / at_once * at_once) as f64;
+            let asked =
+                f64::from(u32::try_from(requests / at_once * at_once).expect("a small number"));
             best = best.max(asked / begun.elapsed().as_secs_f64());
         }
         let name = format!("stream host, {at_once} at once");

@@ -200,7 +200,7 @@ fn has_python() -> bool {
 
 #[test]
 fn the_guide_to_a_plugin_does_what_it_says() {
-    follow("docs/plugins.md");
+    follow("docs/plugins.md", 8);
 }
 
 #[test]

@@ -39,8 +39,8 @@ struct Host {
 impl Host {
     fn new() -> Self {
         static ADOPT: OnceLock<()> = OnceLock::new();
-        ADOPT.get_or_init(|| adopt_orphans().expect("subreaper and /proc/…/children"));
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        ADOPT.get_or_init(|| adopt_orphans().expect("subreaper and /proc/…/children"));
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = tempfile::tempdir().unwrap();
         let spawner =

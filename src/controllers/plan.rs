@@ -290,7 +290,7 @@ fn tended<'a>(part: &'a Part, fact: &Fact, end: Time, grace: Duration, now: Time
         return Cow::Borrowed(part);
     }
     let retiring = None;
-    Cow::Owned(Part { retiring, grace, expires_at, since, event_observed_at, ..part.clone() })
+    Cow::Owned(Part { event_observed_at, since, expires_at, grace, retiring, ..part.clone() })
 }
 
 /// When a part ends if nothing else happens: the result's own end; or, where the fact ends first,

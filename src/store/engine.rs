@@ -18,7 +18,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The rows between two keys in key order, or backwards. Holds no lock between two items and
     /// is no snapshot: rows applied while it runs may or may not appear.
-    fn range<'a>(&'a self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>, reverse: bool) -> RawRows<'a>;
+    fn range(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>, reverse: bool) -> RawRows<'_>;
 
     /// Applies all of `batch` or nothing. [`EngineError::DiskFull`] means that nothing was touched
     /// and that a later try may succeed; after any other error the engine takes no more writes.

@@ -178,12 +178,12 @@ impl Engine for MemoryEngine {
         Ok(self.state().applied.get(key).cloned())
     }
 
-    fn range<'a>(
-        &'a self,
+    fn range(
+        &self,
         mut from: Bound<Vec<u8>>,
         mut to: Bound<Vec<u8>>,
         reverse: bool,
-    ) -> RawRows<'a> {
+    ) -> RawRows<'_> {
         let mut page = VecDeque::new();
         let mut ended = false;
         Box::new(std::iter::from_fn(move || {

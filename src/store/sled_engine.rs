@@ -152,7 +152,7 @@ impl Engine for SledEngine {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn range<'a>(&'a self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>, reverse: bool) -> RawRows<'a> {
+    fn range(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>, reverse: bool) -> RawRows<'_> {
         let mut rows = Some(self.tree.range((from, to)));
         Box::new(std::iter::from_fn(move || {
             let iter = rows.as_mut()?;

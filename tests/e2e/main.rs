@@ -24,4 +24,5 @@ mod signals;
 mod state;
 mod stream;
 mod strict;
+mod two_nodes;
 mod wait;
