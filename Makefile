@@ -20,7 +20,7 @@ help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Show the main job end to end, in a temporary directory
-	$(CARGO) build --locked --bins --example $(PLUGIN)
+	$(CARGO) build --locked --bins --example $(PLUGIN) --example cable
 	@sh examples/demo/run.sh $(TARGET)/debug
 
 test: fmt lint unit failpoints doc ## Everything that must hold before a change goes in

@@ -1,13 +1,17 @@
 //! The receiver on the real parts: signed requests over loopback to a real daemon, acknowledged when
-//! they are on disk, beside the bare store of the same run. Both ends share this machine.
+//! they are on disk, beside the bare store of the same run; and two daemons, one of which pushes to
+//! the other. Both ends share this machine.
 //!
 //! `cargo bench --bench federation [-- PART…]` runs the parts named, or all: rate, latency, full,
-//! memory. `BENCH_QUICK=1` makes the counts small. `ROUTERD_BENCH_DIR` names the directory (default:
+//! memory, end_to_end, drain. `BENCH_QUICK=1` makes the counts small. `ROUTERD_BENCH_DIR` names the directory (default:
 //! the target directory, not a tmpfs).
 
 mod bare;
 mod client;
+mod drain;
+mod end_to_end;
 mod node;
+mod pair;
 #[path = "../pipeline/process.rs"]
 #[allow(dead_code)]
 mod process;
@@ -16,6 +20,16 @@ mod report;
 mod run;
 
 use std::path::PathBuf;
+use std::process::Command;
+
+/// `cargo bench` builds no examples, so the plugin is built here.
+fn build_plugin() -> PathBuf {
+    let build = ["build", "--release", "--quiet", "--example", "event-to-remote-claim"];
+    let status = Command::new(env!("CARGO")).args(build).status().expect("cargo runs");
+    assert!(status.success(), "the example plugin does not build");
+    let routerd = PathBuf::from(env!("CARGO_BIN_EXE_routerd"));
+    routerd.with_file_name("examples").join("event-to-remote-claim")
+}
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -37,5 +51,12 @@ fn main() {
     }
     if wanted("memory") {
         tokio.block_on(run::memory(place));
+    }
+    if wanted("end_to_end") {
+        let plugin = build_plugin();
+        tokio.block_on(end_to_end::run(&place.join("end_to_end"), &plugin));
+    }
+    if wanted("drain") {
+        tokio.block_on(drain::run(&place.join("drain")));
     }
 }
