@@ -13,6 +13,8 @@ from cloudevents.http import CloudEvent
 
 host, port, secret_file = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 secret = open(secret_file, "rb").read().strip()
+# The same for all: an event that comes again with a later time is a refresh and no duplicate.
+observed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def post(path, headers, body):
@@ -32,6 +34,7 @@ def cloud_event(id, **more):
         "source": "https://example.net/nodes/onprem-router",
         "subject": "10.88.60.9/32",
         "datacontenttype": "application/json",
+        "time": observed,
         **more,
     }
     return CloudEvent(attributes, {"address": "10.88.60.9/32"})
