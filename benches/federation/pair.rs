@@ -1,6 +1,7 @@
 //! Two real daemons on loopback: one observes and pushes, the other takes in and, if it is asked
 //! to, runs the example plugin.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -58,9 +59,8 @@ impl Node {
         let request = WaitRequest { timeout: "5m".parse().ok(), deliveries };
         let began = Instant::now();
         let answer: WaitAnswer = loop {
-            let wait =
-                self.client.post(&Target::new("/v1/wait"), &request, Duration::from_secs(300));
-            match wait.await {
+            let target = Target::new("/v1/wait");
+            match self.client.post(&target, &request, Duration::from_secs(300)).await {
                 Ok(answer) => break answer,
                 Err(error) => assert!(began.elapsed() < Duration::from_secs(30), "{error}"),
             }
@@ -107,10 +107,12 @@ pub fn sender(secret: &Path, peers: &[(&str, String)]) -> String {
         secret.display()
     );
     for (name, endpoint) in peers {
-        text += &format!(
+        write!(
+            text,
             "---\napiVersion: federation.routerd.net/v1alpha1\nkind: EventPeer\nmetadata: {{name: {name}}}\n\
              spec: {{groupRef: {GROUP}, nodeName: {name}, endpoint: \"{endpoint}\"}}\n"
-        );
+        )
+        .expect("a string takes all");
     }
     text
 }
