@@ -72,13 +72,9 @@ impl Pair {
     /// Emits events, a new subject each.
     #[track_caller]
     pub fn emit(&self, ids: impl IntoIterator<Item = String>) {
-        let lines: String = ids
-            .into_iter()
-            .map(|id| {
-                format!("{{\"group\":\"edge\",\"type\":\"seen\",\"subject\":\"{id}\",\"id\":\"{id}\",\"ttl\":\"1h\"}}\n")
-            })
-            .collect();
-        self.onprem.ctl_reading("emit -f -", &lines).exits(0);
+        let event = |id: String| serde_json::json!({"group": "edge", "type": "seen", "subject": id, "id": id, "ttl": "1h"});
+        let lines: Vec<String> = ids.into_iter().map(|id| format!("{}\n", event(id))).collect();
+        self.onprem.ctl_reading("emit -f -", &lines.concat()).exits(0);
     }
 
     /// Waits until the peer has everything; tries it at once, so that no pause is waited for.
