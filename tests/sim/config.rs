@@ -35,12 +35,13 @@ pub enum Fault {
 /// The files, and what was accepted from them.
 #[derive(Default)]
 pub struct Config {
-    /// By path; parsed when they are written, as the daemon does.
-    files: BTreeMap<String, Arc<Parsed>>,
+    /// By path; parsed when they are written, as the daemon does. Beside each what it should put in
+    /// force, if it is whole.
+    files: BTreeMap<String, (Arc<Parsed>, Option<Json>)>,
     set: AcceptedSet,
     memory: Memory,
     uids: u64,
-    /// What should be in force: of each object the last good version.
+    /// What should be in force: of each object the last good version that was looked at.
     good: BTreeMap<ObjectKey, Json>,
 }
 
@@ -56,9 +57,8 @@ impl Config {
 
     /// Writes a file that holds this resource.
     pub fn write(&mut self, resource: Json) {
-        let key = key(&resource);
-        self.put(file_of(&key), &resource.to_string());
-        self.good.insert(key, resource);
+        let (path, text) = (file_of(&key(&resource)), resource.to_string());
+        self.put(path, &text, Some(resource));
     }
 
     /// Writes what should have been this resource. A new object does not come of it, and an old
@@ -70,17 +70,16 @@ impl Config {
             Fault::NotYaml => "kind: [\n".to_owned(),
             Fault::Misspelt => text.replacen("\"spec\":{", "\"spec\":{\"nosuchField\":1,", 1),
         };
-        self.put(file_of(&key(resource)), &text);
+        self.put(file_of(&key(resource)), &text, None);
     }
 
-    fn put(&mut self, path: String, text: &str) {
-        self.files.insert(path, Arc::new(parse(text.as_bytes())));
+    fn put(&mut self, path: String, text: &str, whole: Option<Json>) {
+        self.files.insert(path, (Arc::new(parse(text.as_bytes())), whole));
     }
 
     /// Deletes the file of this object, whatever it holds.
     pub fn remove(&mut self, key: &ObjectKey) {
         self.files.remove(&file_of(key));
-        self.good.remove(key);
     }
 
     /// The daemon was restarted: what waits, waits anew.
@@ -92,7 +91,7 @@ impl Config {
         let files: Vec<FileScan> = self
             .files
             .iter()
-            .map(|(path, parsed)| FileScan {
+            .map(|(path, (parsed, _))| FileScan {
                 path: path.clone(),
                 stamp: None,
                 outcome: Outcome::Read(Arc::clone(parsed)),
@@ -132,7 +131,18 @@ impl Config {
                 None => break,
             }
         }
+        self.model();
         self.check();
+    }
+
+    /// What follows from the files as they were looked at: one that is whole puts its object in force,
+    /// one that is gone takes it away, one that is spoilt changes nothing.
+    fn model(&mut self) {
+        let files = &self.files;
+        self.good.retain(|key, _| files.contains_key(&file_of(key)));
+        for resource in files.values().filter_map(|(_, whole)| whole.as_ref()) {
+            self.good.insert(key(resource), resource.clone());
+        }
     }
 
     /// The accepted set is of each object the last good version, and nothing else.

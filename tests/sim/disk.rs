@@ -3,10 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use routerd::api::Time;
-use routerd::store::{Commits, MemoryEngine, OpenOptions, Store};
+use routerd::store::{Commits, MemoryEngine, OpenError, OpenOptions, OpenReport, Store};
 use tempfile::TempDir;
+
+/// How long a database that somebody holds is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A disk.
 pub enum Disk {
@@ -33,7 +37,7 @@ impl Disk {
                     commits: Commits::OnCaller,
                     ..OpenOptions::daemon(state.path(), now)
                 };
-                let (store, report) = Store::open(&options).expect("it opens");
+                let (store, report) = open_when_free(&options);
                 assert_eq!(report.quarantined, [], "nothing was damaged");
                 store
             }
@@ -58,6 +62,18 @@ impl Disk {
         match self {
             Self::Memory(engine) => Some(engine.rows_written()),
             Self::Sled(_) => None,
+        }
+    }
+}
+
+/// What a stopped node had a blocking thread do may still hold the database for a moment, as at the
+/// daemon's own start.
+fn open_when_free(options: &OpenOptions) -> (Store, OpenReport) {
+    let began = Instant::now();
+    loop {
+        match Store::open(options) {
+            Err(OpenError::Locked { .. }) if began.elapsed() < PATIENCE => std::thread::yield_now(),
+            opened => return opened.expect("it opens"),
         }
     }
 }
