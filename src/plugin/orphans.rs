@@ -14,6 +14,7 @@
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, waitid};
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -146,6 +147,28 @@ fn is_gone_or_spared(pid: Pid) -> bool {
 fn reap(pid: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
+/// Kills what an earlier daemon, which was killed itself, left running with a working directory below
+/// `base`: an old hook that ends after a new one would have the last word, about an old state.
+pub(super) fn end_left_behind(base: &Path) -> io::Result<()> {
+    // As the kernel names it.
+    let base = base.canonicalize()?;
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else { continue };
+        // One that is gone, or another user's, has no directory that we may read.
+        let works_here = std::fs::read_link(entry.path().join("cwd"))
+            .is_ok_and(|cwd| cwd != base && cwd.starts_with(&base));
+        if works_here {
+            let number = pid.as_raw_nonzero().get();
+            tracing::warn!(pid = number, "ending a process that an earlier daemon left running");
+            // Can only fail if it is gone.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    Ok(())
 }
 
 fn strangers() -> io::Result<Vec<Pid>> {

@@ -8,6 +8,7 @@
 //! from a run that ended in order is given out again; any other is removed. Touches only the base
 //! directory it was given, which must be the daemon's alone.
 
+use super::orphans::end_left_behind;
 use super::sandbox::User;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -26,8 +27,14 @@ pub(super) struct Scratches {
 }
 
 impl Scratches {
-    /// Opens `own`; `passable` is left alone until a program runs as another user.
+    /// Opens `own`; nothing is made in `passable` until a program runs as another user. Ends what an
+    /// earlier process left running in either.
     pub(super) fn open(own: PathBuf, passable: PathBuf) -> io::Result<Self> {
+        for base in [&own, &passable] {
+            if base.is_dir() {
+                end_left_behind(base)?;
+            }
+        }
         Ok(Self { own: Arc::new(Base::open(own)?), passable, for_others: Mutex::default() })
     }
 
@@ -200,6 +207,23 @@ mod tests {
         Base::open(dir.path().to_owned()).unwrap();
         assert!(!dir.path().join("run-3").exists());
         assert!(dir.path().join("run-mine").exists());
+    }
+
+    #[test]
+    fn a_process_that_an_earlier_daemon_left_running_is_ended_and_its_neighbours_are_not() {
+        use std::os::unix::process::ExitStatusExt;
+        use std::process::Command;
+        let dir = tempfile::tempdir().unwrap();
+        let (run, beside) = (dir.path().join("own/run-3"), dir.path().join("beside"));
+        fs::create_dir_all(&run).unwrap();
+        fs::create_dir(&beside).unwrap();
+        let sleep = |cwd| Command::new("sleep").arg("60").current_dir(cwd).spawn().unwrap();
+        let (mut left, mut neighbour) = (sleep(&run), sleep(&beside));
+        Scratches::open(dir.path().join("own"), dir.path().join("passable")).unwrap();
+        assert_eq!(left.wait().unwrap().signal(), Some(9));
+        assert!(neighbour.try_wait().unwrap().is_none());
+        neighbour.kill().unwrap();
+        neighbour.wait().unwrap();
     }
 
     #[test]
