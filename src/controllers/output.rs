@@ -118,7 +118,7 @@ impl Outputs {
             (published, effective.view())
         };
         let content = print(output, view)?;
-        let digest = hex::encode(Sha256::digest(content.as_bytes()));
+        let digest = to_apply(output, &content);
         let name = &output.accepted.resource.key.name;
         let row = self.shared.store.get::<OutputRow>(name)?;
         let state = row.filter(|row| row.uid == output.accepted.uid);
@@ -232,6 +232,13 @@ impl Outputs {
         noted.await?;
         Ok(())
     }
+}
+
+/// Digest of what has to be brought about: this content, at this path, told to this hook.
+fn to_apply(output: &Output, content: &str) -> String {
+    let hook = output.spec.on_change.as_ref().map(|hook| (&hook.executable, &hook.args));
+    let told = serde_json::json!({"path": &output.spec.path, "hook": hook}).to_string();
+    hex::encode(Sha256::new().chain_update(told).chain_update(content).finalize())
 }
 
 /// What the file should hold.

@@ -33,6 +33,8 @@ use crate::store::Store;
 
 /// Plugins that run at the same time on this node, whatever their own `concurrency`.
 pub const MAX_RUNS: usize = 64;
+/// ConfigOutputs whose hooks run at the same time: a slow one must not hold up its neighbours.
+const MAX_OUTPUTS: usize = 64;
 /// Plans carried out at the same time: they wait for the disk together.
 const MAX_PLANS: usize = 256;
 /// A run ends by its plugin's own timeout; this one only catches what must not happen.
@@ -100,6 +102,7 @@ impl Node {
             .full_pass(FULL_PASS, || vec![()]);
         let (to_write, all_outputs) = (ready.clone(), Arc::clone(&shared));
         let outputs = Controller::<ObjectKey>::new("outputs", quick)
+            .concurrency(runs_at_once(MAX_OUTPUTS))
             .timeout(RUN_TIMEOUT)
             .after(to_write)
             .full_pass(FULL_PASS, move || {

@@ -266,7 +266,7 @@ pub struct OutputRow {
     pub name: String,
     /// Its uid; another one makes the rest void.
     pub uid: String,
-    /// Digest of the file that the hook last succeeded for.
+    /// Digest of the content, the path and the hook that were last brought about.
     pub applied_digest: String,
     /// The effective revision of that file.
     pub applied_revision: u64,
