@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Time;
 use crate::api::duration::GoDuration;
+use crate::api::kinds::redact::redact_answer;
 use crate::api::run::{RunRecord, SUCCEEDED};
 
 /// One finished run.
@@ -36,7 +37,7 @@ pub struct RunView {
     pub stdout_digest: String,
     /// What the plugin was sent, up to a limit.
     pub request: String,
-    /// What it answered, up to a limit.
+    /// What it answered, up to a limit; keys are redacted.
     pub response: String,
     /// What the result carried that is not known.
     pub warnings: Vec<String>,
@@ -75,7 +76,7 @@ impl From<RunRecord> for RunView {
             stderr: run.stderr,
             stdout_digest: run.stdout_digest,
             request: run.request,
-            response: run.response,
+            response: redact_answer(&run.response).into_owned(),
             warnings: run.warnings,
             counts: run.counts,
             exit: run.exit,

@@ -6,6 +6,7 @@ use super::super::Session;
 use super::process::{in_force, once};
 use super::run::{absolute, outcome, result};
 use crate::api::duration::GoDuration;
+use crate::api::kinds::redact::redact_answer;
 use crate::api::plugin::PluginRequest;
 use crate::api::value::Value;
 use crate::api::yaml;
@@ -63,7 +64,7 @@ pub(super) async fn run(session: &mut Session, args: &PluginReplayArgs) -> Resul
         message: message.to_owned(),
         exit: trial.exit.to_string(),
         duration: GoDuration(trial.duration),
-        response: String::from_utf8_lossy(&trial.stdout).into_owned(),
+        response: redact_answer(&String::from_utf8_lossy(&trial.stdout)).into_owned(),
         stderr: String::from_utf8_lossy(&trial.stderr.bytes).into_owned(),
     };
     let compared = compare(&run, plugin.executable, after);

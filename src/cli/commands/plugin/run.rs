@@ -10,6 +10,7 @@ use super::process::{decoded, in_force, once};
 use crate::api::duration::GoDuration;
 use crate::api::event::Event;
 use crate::api::kinds::plugin::PluginSpec;
+use crate::api::kinds::redact::redact_answer;
 use crate::api::plugin::PluginRequest;
 use crate::api::value::Value;
 use crate::api::yaml::{self, Limits, parse_documents};
@@ -209,6 +210,7 @@ fn show<'a>(
     let verdict = trial.verdict.as_ref();
     let (outcome, message) = outcome(trial);
     let items = verdict.map(|verdict| verdict.items.as_slice()).unwrap_or_default();
+    let response = redact_answer(&String::from_utf8_lossy(&trial.stdout)).into_owned();
     Shown {
         plugin: name,
         executable: &plugin.executable,
@@ -220,8 +222,8 @@ fn show<'a>(
         events: asked.spec.events.iter().zip(items).map(|(e, i)| shown(&e.event, i)).collect(),
         warnings: verdict.map(|verdict| verdict.warnings.as_slice()).unwrap_or_default(),
         request: asked,
-        result: result(&trial.stdout),
-        response: String::from_utf8_lossy(&trial.stdout).into_owned(),
+        result: result(response.as_bytes()),
+        response,
         stderr: String::from_utf8_lossy(&trial.stderr.bytes).into_owned(),
     }
 }
