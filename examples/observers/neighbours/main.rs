@@ -227,7 +227,7 @@ async fn follow_claims(observer: Arc<Observer>, clients: TriggerSender<Ipv4Addr>
             Ok((claimed, revision)) => {
                 let changed = observer.evidence().set_claimed(claimed);
                 clients.extend(changed, Trigger::Related);
-                while let Ok(false) = observer.node.newer_than(revision).await {}
+                while let Ok(false) = observer.node.other_than(revision).await {}
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot ask the daemon what it captures");

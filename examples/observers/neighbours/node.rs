@@ -103,11 +103,12 @@ impl Node {
         Ok((addresses.collect(), now.revision))
     }
 
-    /// Waits until the effective config is newer than `revision`, or for some seconds.
-    pub async fn newer_than(&self, revision: u64) -> Result<bool, ClientError> {
+    /// Waits until the effective config is another than that of `revision`, or for some seconds. A
+    /// node whose state was replaced counts from the beginning again.
+    pub async fn other_than(&self, revision: u64) -> Result<bool, ClientError> {
         let after = Target::new("/v1/revision").query("after", &revision.to_string());
         let now: EffectiveRevision = self.client.get(&after).await?;
-        Ok(now.revision > revision)
+        Ok(now.revision != revision)
     }
 
     /// Tells that a client is there; under the id of the present stretch it is a renewal. Returns
