@@ -214,6 +214,7 @@ fn plugin_lock_prints_the_line_that_pins_an_executable() {
     assert!(node.ctl("plugin lock").exits(0).stdout.contains("pinned so already"));
 
     node.write("all.yaml", &manifest(&format!("sha256: {}", "0".repeat(64))));
+    node.converge();
     node.emit("two", "seen", "192.0.2.2/32");
     node.converge();
     assert_eq!(node.runs().len(), 1);
