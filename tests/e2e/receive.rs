@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use routerd::federation::signature::Key;
 use serde_json::{Value, json};
 
-use crate::harness::{Node, soon};
+use crate::harness::{Daemon, Node, soon, wait_for};
 
 /// The receiving node as it is shipped, but for its address and the place of its secret.
 fn shipped(host: &str) -> Node {
@@ -126,6 +127,54 @@ fn without_its_auth_lines_it_runs_and_says_which_are_missing() {
         Ok((200, _)) => Ok(()),
         other => Err(format!("{other:?}")),
     });
+    node.converge();
+    assert_eq!(listening(&node)["status"], "True");
+}
+
+/// The node's daemon in a network of its own, which has a loopback interface and nothing else.
+fn serve_apart(node: &Node) -> Option<Daemon> {
+    let possible = Command::new("unshare").args(["-n", "ip", "link"]).output();
+    if !possible.is_ok_and(|tried| tried.status.success()) {
+        return None;
+    }
+    let plain = node.daemon_command(&[]);
+    let mut command = Command::new("unshare");
+    // Without any address at all the kernel takes every address for one of its own.
+    command.args(["-n", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]);
+    command.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Some(Daemon::start(command, &node.log_path()))
+}
+
+#[test]
+fn the_shipped_address_is_listened_on_as_soon_as_the_node_has_it() {
+    let node = shipped("169.254.110.2");
+    keygen(&node);
+    let Some(daemon) = serve_apart(&node) else {
+        return eprintln!("skipped: network namespaces are not allowed here");
+    };
+    let told = |expected: &'static str| {
+        wait_for(expected, &node.log_path(), || {
+            let answer = node.ctl("get eventgroup cloudedge -o json");
+            if answer.code == 0 && listening(&node)["reason"] == expected {
+                return Ok(());
+            }
+            Err(answer.stdout + &answer.stderr)
+        });
+    };
+    told("AddressNotAssigned");
+    let inside = |arguments: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-n", "-t", &daemon.pid().to_string()]).args(arguments.split(' '));
+        assert!(command.status().expect("nsenter runs").success(), "{arguments}");
+    };
+    inside("ip addr add 169.254.110.2/30 dev lo");
+    told("Listening");
     node.converge();
     assert_eq!(listening(&node)["status"], "True");
 }

@@ -26,6 +26,11 @@ impl Daemon {
         Self { child, log: log.to_owned() }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name: `TERM`, `HUP`, `INT`.
     pub fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");
