@@ -10,6 +10,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{Daemon, Node, soon, wait_for};
 
+/// A loopback address for one test, also beside another run on the same machine.
+fn address(test: u32) -> String {
+    let run = std::process::id();
+    format!("127.{}.{test}.{}", 80 + run / 254 % 40, 1 + run % 254)
+}
+
 /// The receiving node as it is shipped, but for its address and the place of its secret.
 fn shipped(host: &str) -> Node {
     let node = Node::of_the_guide();
@@ -71,7 +77,7 @@ fn listening(node: &Node) -> Value {
 
 #[test]
 fn the_shipped_receiver_works_after_keygen_and_a_pushed_event_becomes_a_claim() {
-    let host = "127.78.0.1";
+    let host = &address(1);
     let node = shipped(host);
     let secret = keygen(&node);
     let _daemon = node.serve();
@@ -96,7 +102,7 @@ fn the_shipped_receiver_works_after_keygen_and_a_pushed_event_becomes_a_claim() 
 
 #[test]
 fn without_its_auth_lines_it_runs_and_says_which_are_missing() {
-    let host = "127.78.0.2";
+    let host = &address(2);
     let node = shipped(host);
     let secret = keygen(&node);
     let whole = std::fs::read_to_string(node.conf("router.yaml")).expect("manifest");

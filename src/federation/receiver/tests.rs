@@ -69,9 +69,11 @@ fn patient() -> Limits {
 
 impl Stand {
     fn new(limits: Limits) -> Self {
-        // Each test has addresses to itself, so that ports may be chosen freely.
+        // Each test has an address to itself, also beside another run on the same machine, so that
+        // ports may be chosen freely.
         static NEXT: AtomicU8 = AtomicU8::new(1);
-        let host = format!("127.77.{}.1", NEXT.fetch_add(1, Ordering::Relaxed));
+        let (run, test) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let host = format!("127.{}.{test}.{}", 16 + run / 254 % 64, 1 + run % 254);
         let store = Store::in_memory(MemoryEngine::new());
         let files = Arc::new(Files::new());
         let outside = Outside {
