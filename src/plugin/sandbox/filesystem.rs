@@ -16,12 +16,32 @@ use std::sync::OnceLock;
 /// The newest rights we know the meaning of; an older kernel enforces those that it has.
 const KNOWN: ABI = ABI::V6;
 
-/// Read and executed.
-const PROGRAMS: [&str; 8] =
-    ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/opt", "/nix/store"];
+/// Read and executed. Not `/usr` as a whole: `/usr/local/etc` holds the daemon's own configuration
+/// and its secrets.
+const PROGRAMS: [&str; 19] = [
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/share",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/local/lib",
+    "/usr/local/libexec",
+    "/usr/local/share",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/lib32",
+    "/opt",
+    "/nix/store",
+];
 
 /// Read. What does not exist is passed over.
-const FILES: [&str; 28] = [
+const FILES: [&str; 31] = [
     "/proc",
     "/sys",
     "/etc/ld.so.cache",
@@ -43,8 +63,12 @@ const FILES: [&str; 28] = [
     "/etc/gai.conf",
     "/etc/services",
     "/etc/protocols",
-    "/etc/ssl",
-    "/etc/pki/tls",
+    // Certificates, never the private keys beside them.
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/pki/ca-trust",
     "/etc/ca-certificates",
     "/etc/crypto-policies",
@@ -135,5 +159,25 @@ pub(super) fn restrict(rules: RulesetCreated) -> Result<(), String> {
         }
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_the_daemons_own_is_within_reach() {
+        for own in [
+            "/usr/local/etc/routerd/router.yaml",
+            "/usr/local/etc/routerd/secrets/cloudedge.secret",
+            "/var/lib/routerd/routerd.db",
+            "/etc/shadow",
+            "/etc/ssl/private/key.pem",
+            "/etc/pki/tls/private/key.pem",
+        ] {
+            let open = PROGRAMS.iter().chain(&FILES).find(|open| Path::new(own).starts_with(open));
+            assert_eq!(open, None, "{own}");
+        }
     }
 }
