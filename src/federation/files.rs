@@ -197,7 +197,10 @@ impl Files {
         let state = Mutex::new(State { stamp, looks: SECOND_LOOKS, content });
         let file = Arc::new(File { path: path.to_owned(), access, state });
         let mut held = self.held();
-        // Another may have opened it meanwhile; two are no worse than one.
+        // Another may have opened it meanwhile: only one of the two would be looked after.
+        if let Some(known) = held.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
         held.insert(key, Arc::downgrade(&file));
         file
     }

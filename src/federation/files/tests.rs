@@ -111,3 +111,22 @@ fn a_file_that_nobody_holds_is_forgotten() {
     files.look();
     assert!(files.held().is_empty());
 }
+
+#[test]
+fn whoever_opens_a_file_at_the_same_time_holds_the_same_one() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..50 {
+        let path = directory.path().join(round.to_string());
+        std::fs::write(&path, "secret").unwrap();
+        let (files, start) = (Files::new(), std::sync::Barrier::new(8));
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open = || {
+                start.wait();
+                files.open(&path, Access::Public)
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(opened.iter().all(|file| Arc::ptr_eq(file, &opened[0])), "round {round}");
+    }
+}
