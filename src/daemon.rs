@@ -225,10 +225,10 @@ async fn watch_health(store: Store, shutdown: Shutdown) -> Result<(), StoreFaile
     }
 }
 
-/// Where plugins work that run as another user, who may not enter the state directory. Nobody can
-/// guess the name and be there first.
+/// Where plugins work that run as another user, who may not enter the state directory. Only root
+/// can start those, and nobody else can make a directory there first.
 fn passable(store_id: &impl std::fmt::Display) -> PathBuf {
-    std::env::temp_dir().join(format!("routerd-{store_id}"))
+    PathBuf::from(format!("/run/routerd-{store_id}"))
 }
 
 /// Tells one version of a plugin's file from another.

@@ -32,7 +32,7 @@ use crate::runtime::{
 use crate::store::Store;
 
 /// Plugins that run at the same time on this node, whatever their own `concurrency`.
-pub const MAX_RUNS: usize = 64;
+pub const MAX_RUNS: usize = 256;
 /// ConfigOutputs whose hooks run at the same time: a slow one must not hold up its neighbours.
 const MAX_OUTPUTS: usize = 64;
 /// Plans carried out at the same time: they wait for the disk together.
