@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +73,10 @@ where
             Ok::<_, Infallible>(desk.answer(caller, request).await)
         }
     });
+    // Who reads no answers keeps its connection no longer than who sends no requests.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(head));
+    let stream = Box::pin(stream);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)

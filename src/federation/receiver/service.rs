@@ -74,7 +74,7 @@ impl Gate {
     /// A gate with nobody at it.
     pub fn new(outside: Outside, limits: Limits) -> Self {
         Self {
-            bodies: Budget::new(limits.bodies),
+            bodies: Budget::new(limits.bodies, limits.bodies_per_source),
             outside,
             limits,
             requests: Buckets::default(),
@@ -141,9 +141,13 @@ impl Desk<'_> {
     {
         self.within_limits(caller, format, request.headers())?;
         let (head, body) = request.into_parts();
-        let body = body::read(body, format.limit(), self.gate.limits.body, &self.gate.bodies);
+        let (time, budget) = (self.gate.limits.body, &self.gate.bodies);
+        let body = body::read(caller.source, body, format.limit(), time, budget).await;
+        if matches!(body, Err(Refusal::Slow)) {
+            self.count_failure(caller);
+        }
         // What is held of the budget is given back when the answer is made.
-        let (body, _held) = body.await?;
+        let (body, _held) = body?;
         let speaker = self.verify(caller, &head.headers, &body)?;
         let Decoded { events, ignored } = decode(format, &self.admission.group, &body)?;
         drop(body);
@@ -198,11 +202,15 @@ impl Desk<'_> {
         let verified = self.admission.verify(now, timestamp, signature, body, &mut hint);
         caller.hint.store(hint, Relaxed);
         if verified == Err(Refusal::Signature) {
-            let (source, rate) = (&caller.source, self.gate.limits.failures);
-            // Counted; it is refused in any case.
-            _ = self.gate.failures.take(source, rate, 1, Instant::now());
+            self.count_failure(caller);
         }
         verified
+    }
+
+    /// Counts a request that cost something and was worth nothing; it is refused in any case.
+    fn count_failure(&self, caller: &Caller) {
+        let (source, rate) = (&caller.source, self.gate.limits.failures);
+        _ = self.gate.failures.take(source, rate, 1, Instant::now());
     }
 
     /// How fast each node may send is its EventPeer's to say.

@@ -14,6 +14,14 @@ impl Default for Source {
     }
 }
 
+#[cfg(test)]
+impl Source {
+    /// The source of an IPv4 address.
+    pub const fn ipv4(a: u8, b: u8, c: u8, d: u8) -> Self {
+        Self(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+    }
+}
+
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
