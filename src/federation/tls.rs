@@ -53,6 +53,21 @@ pub enum TlsError {
     NoCa,
 }
 
+/// The field that says whose certificates a listener asks for.
+const CLIENT_CA: &str = "listen.tls.clientCAFile";
+
+impl TlsError {
+    /// Whether it is not known which clients are to be trusted.
+    pub fn is_about_clients(&self) -> bool {
+        match self {
+            Self::File { field, .. }
+            | Self::Content { field, .. }
+            | Self::Mismatch { field, .. } => *field == CLIENT_CA,
+            Self::NoCa => false,
+        }
+    }
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
@@ -147,7 +162,7 @@ impl ServerTls {
             client_ca: spec
                 .client_ca_file
                 .as_ref()
-                .map(|path| Named::open(files, "listen.tls.clientCAFile", path, Access::Public)),
+                .map(|path| Named::open(files, CLIENT_CA, path, Access::Public)),
         }
     }
 

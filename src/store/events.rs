@@ -91,9 +91,7 @@ pub fn accept(
 ) -> Result<Outcome, Refusal> {
     debug_assert!(index < MAX_EVENTS_PER_TXN);
     event.validate()?;
-    // Senders are held to the window in whole seconds; what passed there must not fail here.
-    let window = receipt.replay_window.saturating_add(Duration::from_secs(1));
-    event.validate_time(receipt.now, window)?;
+    event.validate_time(receipt.now, receipt.replay_window)?;
     let digest = event.content_digest();
     let key = (event.group.clone(), event.id.clone());
     let known: Option<IdentityRow> = txn.get::<IdentityRow>(&key)?;

@@ -137,10 +137,10 @@ impl Reconciling {
             Some(Ok(config)) => Some(config),
             Some(Err(error)) => {
                 // While a certificate and its key are replaced they do not go together: what was
-                // in force stays. Whatever else is wrong closes the listener: who asked for other
-                // clients to be trusted must not go on with those before.
+                // in force stays. But who asked for other clients to be trusted must not go on
+                // with those before.
                 let last = before.as_ref().and_then(|current| current.tls.clone());
-                let last = last.filter(|_| matches!(error, TlsError::Mismatch { .. }));
+                let last = last.filter(|_| !error.is_about_clients());
                 let Some(last) = last else {
                     entry.listener = None;
                     let message = error.to_string();
