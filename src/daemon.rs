@@ -11,7 +11,7 @@
 //! [`outcome::record`](crate::controllers::outcome::record) commits the part; the follower hears of
 //! that too and puts it into the [`render::Index`](crate::render::Index), which `routerctl render`
 //! prints. What originates here goes to the peers through the
-//! [`Outboxes`](crate::federation::outbox::Outboxes).
+//! [`Outboxes`].
 
 mod config;
 #[cfg(feature = "failpoints")]

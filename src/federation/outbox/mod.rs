@@ -10,11 +10,11 @@
 //! | -- | -- |
 //! | [`index`] | pure: what is owed to whom, kept up to date from changed rows |
 //! | [`source`] | the store's rows as changes of the index; wakes the peers they concern |
-//! | [`deliver`], [`round`] | the reconciler, one key for each peer: a round sends what is owed |
-//! | [`flight`] | one request: filled, signed, sent |
+//! | [`deliver`], `round` | the reconciler, one key for each peer: a round sends what is owed |
+//! | `flight` | one request: filled, signed, sent |
 //! | [`verdict`] | pure: what an answer means, for the event or for the peer |
-//! | [`record`] | the transactions that put it on record |
-//! | [`session`] | what is remembered of a peer between rounds, in memory |
+//! | `record` | the transactions that put it on record |
+//! | `session` | what is remembered of a peer between rounds, in memory |
 //! | [`credentials`], [`transport`], [`http`] | secrets and network, passed in |
 //!
 //! **The peer or the event.** A refusal of the event is a dead letter. Anything else that is not an

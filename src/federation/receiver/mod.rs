@@ -17,7 +17,7 @@
 //! | [`decode`] | pure: bytes to events |
 //! | [`service`] | one request |
 //! | [`commit`] | verified events to durable ones |
-//! | [`listener`], [`connection`] | sockets |
+//! | `listener`, `connection` | sockets |
 //! | [`figures`] | counts |
 //!
 //! Not done here: an address that is not assigned is tried again once a second rather than watched
