@@ -87,7 +87,15 @@ impl PartConditions {
         let key = PartKey { subscription: key.subscription.to_string(), fact: key.fact };
         let effective = self.shared.effective();
         let part = effective.part(&key)?;
-        Some((Arc::clone(part), effective.outcome_of(&key)?))
+        let mut outcome = effective.outcome_of(&key)?;
+        for item in &mut outcome.left_out {
+            // Each newer winner would be news to all of them.
+            let lost = matches!(item.reason, Reason::Conflicted | Reason::AddressConflict);
+            if lost && effective.is_crowded(&item.object) {
+                CROWDED.clone_into(&mut item.message);
+            }
+        }
+        Some((Arc::clone(part), outcome))
     }
 
     fn set_noted(&self, name: &str, has_row: bool) {
@@ -127,6 +135,10 @@ fn conditions(part: &Part, outcome: &PartOutcome, now: Time) -> Vec<Condition> {
         .map(|condition| condition.at_generation(part.generation))
         .collect()
 }
+
+/// What is said to one of very many losers.
+const CROWDED: &str =
+    "another of the many parts that want it wins; routerctl render --report names it";
 
 /// What is said of a part that is in force.
 const IN_FORCE: &str = "everything that it proposes is in force";

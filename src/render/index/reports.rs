@@ -9,7 +9,7 @@ use super::super::proposal::{Origin, Proposal};
 use super::super::refs;
 use super::super::report::{self, LeftOut, Masked, Reason, Report, StartupProblem};
 use super::super::rules;
-use super::slot::Slot;
+use super::slot::{Group, Slot};
 use super::{Index, PartKey};
 use crate::api::accepted::Accepted;
 use crate::api::object::ObjectKey;
@@ -68,6 +68,13 @@ impl Index {
         };
         Proposal::all(part).any(|proposal| self.why_out(&proposal).is_some())
             || part.directives.iter().any(|d| self.why_ignored(part, d).is_some())
+    }
+
+    /// Whether so many parts propose this, or claim its address, that a loser is not told who won.
+    pub fn is_crowded(&self, key: &ObjectKey) -> bool {
+        let Some(slot) = self.slots.get(key) else { return false };
+        let group = slot.address.as_ref().and_then(|address| self.groups.get(address));
+        slot.is_crowded() || group.is_some_and(Group::is_crowded)
     }
 
     /// What masks a startup resource; `None` if nothing does.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::proposal::{Origin, Proposal};
 use super::super::refs::{self, AddressKey, Facade, KeyRef};
 use super::super::{digest, rules};
-use super::slot::Slot;
+use super::slot::{Group, Slot};
 use super::{Header, Index, PartKey};
 use crate::api::accepted::{Accepted, SourceRef};
 use crate::api::object::ObjectKey;
@@ -53,15 +53,22 @@ impl Index {
         let address = origin.as_ref().and_then(|o| refs::claimed(o.resource()));
         let slot = self.slot(key);
         let old = std::mem::replace(&mut slot.origin, origin.clone());
+        let crowded = slot.is_crowded();
+        let was_crowded = std::mem::replace(&mut slot.was_crowded, crowded);
+        let told = !(crowded && was_crowded && same_sort(old.as_ref(), origin.as_ref()));
         let old_facade = std::mem::replace(&mut slot.facade, facade);
         let old_address = std::mem::replace(&mut slot.address, address.clone());
         if let Some(old) = &old {
             self.take_out(old, old_address);
         }
-        if let Some(origin) = origin {
+        if let Some(origin) = origin.clone() {
             self.put_in(origin, address);
         }
-        self.touched_slots.insert(key.clone());
+        if told {
+            self.touched_slots.insert(key.clone());
+        } else {
+            self.touch_winners(old.as_ref(), origin.as_ref());
+        }
         if old_facade != facade {
             self.recheck_referrers(key);
         }
@@ -104,9 +111,16 @@ impl Index {
             _ => None,
         };
         let old = std::mem::replace(&mut group.shown, shown);
-        // Whoever lost is told by whom, so all of them hear of it.
-        self.touched_groups.insert(address.clone());
-        if group.is_empty() {
+        let crowded = group.is_crowded();
+        let was_crowded = std::mem::replace(&mut group.was_crowded, crowded);
+        let (before, after) = (old.clone().map(Origin::Dynamic), winner.clone());
+        // Whoever lost is told by whom, so all of them hear of it, unless they are a crowd.
+        if crowded && was_crowded && same_sort(before.as_ref(), after.as_ref()) {
+            self.touch_winners(before.as_ref(), after.as_ref());
+        } else {
+            self.touched_groups.insert(address.clone());
+        }
+        if self.groups.get(address).is_some_and(Group::is_empty) {
             self.groups.remove(address);
         }
         if let Some(old) = old {
@@ -114,6 +128,18 @@ impl Index {
         }
         if let Some(winner @ Origin::Dynamic(_)) = winner {
             self.output.show(&winner);
+        }
+    }
+
+    /// Those who won something and lost it, or the other way round.
+    fn touch_winners(&mut self, before: Option<&Origin>, after: Option<&Origin>) {
+        for origin in [before, after].into_iter().flatten() {
+            match origin {
+                Origin::Dynamic(proposal) => {
+                    _ = self.touched.parts.insert(PartKey::of(proposal.part()));
+                }
+                Origin::Startup(startup) => _ = self.touched.objects.insert(startup.key().clone()),
+            }
         }
     }
 
@@ -166,4 +192,9 @@ impl Index {
             Some((slot.startup.as_ref()?, slot))
         })
     }
+}
+
+/// Whether the losers lose for the same reason as before.
+fn same_sort(before: Option<&Origin>, after: Option<&Origin>) -> bool {
+    matches!((before, after), (Some(Origin::Dynamic(_)), Some(Origin::Dynamic(_))))
 }

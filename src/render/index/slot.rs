@@ -45,6 +45,8 @@ pub(super) struct Slot {
     pub(super) facade: Facade,
     /// The address that a claim competes for, under rule 5.
     pub(super) address: Option<AddressKey>,
+    /// Whether it was crowded when it was last settled.
+    pub(super) was_crowded: bool,
 }
 
 impl Default for Slot {
@@ -59,11 +61,22 @@ impl Default for Slot {
             origin: None,
             facade: Facade::Missing,
             address: None,
+            was_crowded: false,
         }
     }
 }
 
+/// Proposals of one identity, or claims of one address, of which each is told who won. Where there
+/// are more, a new winner is told to the old one alone: else each observation of a fact would concern
+/// every other fact that leads to the same thing.
+pub(super) const CROWD: usize = 16;
+
 impl Slot {
+    /// Whether so many propose it that the losers are not told by whom.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.sound.len() + self.unsound.len() > CROWD
+    }
+
     /// Whether nothing speaks of the identity any more.
     pub(super) fn is_empty(&self) -> bool {
         self.startup.is_none()
@@ -84,6 +97,8 @@ pub(super) struct Group {
     pub(super) dynamic: Contest,
     /// The proposed claim that is in.
     pub(super) shown: Option<Proposal>,
+    /// Whether it was crowded when it was last settled.
+    pub(super) was_crowded: bool,
 }
 
 impl Group {
@@ -93,6 +108,11 @@ impl Group {
             Some(claim) => Some(Origin::Startup(Arc::clone(claim))),
             None => self.dynamic.winner().cloned().map(Origin::Dynamic),
         }
+    }
+
+    /// Whether so many claim it that the losers are not told by whom.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.startup.len() + self.dynamic.len() > CROWD
     }
 
     /// Adds a claim.

@@ -125,3 +125,41 @@ fn nothing_is_left_behind_when_everything_is_gone() {
     assert!(index.groups.is_empty(), "{:?}", index.groups);
     assert!(index.expiry.is_empty());
 }
+
+#[test]
+fn a_newer_winner_of_a_crowd_concerns_the_old_one_and_nobody_else() {
+    let mut index = loaded();
+    let key = claim("c", "domain", "10.0.0.1/32").key;
+    let propose = |index: &mut Index, fact: u8, observed: i64| {
+        let mut part = part("s", fact, vec![claim("c", "domain", "10.0.0.1/32")]);
+        part.event_observed_at = at(observed);
+        index.apply(Change::PutPart(Arc::new(part)));
+        index.take_touched().parts.len()
+    };
+    index.take_touched();
+    for fact in 1..=16u8 {
+        let told = propose(&mut index, fact, 100 + i64::from(fact));
+        assert_eq!(told, usize::from(fact), "each of a few is told who won");
+    }
+    assert!(!index.is_crowded(&key));
+    assert_eq!(propose(&mut index, 17, 117), 17, "once more, that they are many now");
+    assert!(index.is_crowded(&key));
+    for fact in 18..=100u8 {
+        assert_eq!(
+            propose(&mut index, fact, 100 + i64::from(fact)),
+            2,
+            "{fact} and who won before"
+        );
+    }
+    // Observed again, one by one: each wins in its turn.
+    for fact in 1..=50u8 {
+        assert_eq!(propose(&mut index, fact, 300 + i64::from(fact)), 2);
+    }
+    for fact in (17..=100u8).rev() {
+        let gone = PartKey::of(&part("s", fact, vec![]));
+        index.apply(Change::DeletePart(gone));
+        index.take_touched();
+    }
+    assert!(!index.is_crowded(&key));
+    assert_eq!(propose(&mut index, 3, 500), 16, "a few again");
+}
