@@ -22,6 +22,9 @@ pub const MAX_DEBOUNCE: Duration = Duration::from_secs(60);
 /// waits this long for the others.
 pub const GATHER: Duration = Duration::from_millis(20);
 
+/// Places in the lines of a queue that are left behind before they are looked for.
+const PLACES: usize = 64;
+
 /// One due run of one subscription for one fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -146,6 +149,7 @@ impl Dispatch {
     pub fn forget(&mut self, key: &SubFact) {
         if let Some(queue) = self.queues.get_mut(&key.subscription) {
             queue.items.remove(&key.fact);
+            queue.purge();
             self.tidy(&key.subscription);
         }
     }
@@ -288,7 +292,7 @@ impl Queue {
             return Some(at);
         }
         let gathered = std::mem::take(&mut self.gathering);
-        self.make_ready(gathered);
+        self.make_ready(gathered, Stage::Gathering);
         self.gathered_at = None;
         None
     }
@@ -299,9 +303,9 @@ impl Queue {
         if failing { &mut self.failing } else { &mut self.ready }.push_back(fact);
     }
 
-    fn make_ready(&mut self, facts: VecDeque<FactId>) {
+    fn make_ready(&mut self, facts: VecDeque<FactId>, from: Stage) {
         for fact in facts {
-            if let Some(waiting) = self.items.get_mut(&fact) {
+            if let Some(waiting) = self.items.get_mut(&fact).filter(|w| w.stage == from) {
                 waiting.stage = Stage::Ready;
                 self.enter_line(fact);
             }
@@ -320,14 +324,44 @@ impl Queue {
             return Some(at);
         }
         let collected = std::mem::take(&mut self.collecting);
-        self.make_ready(collected);
+        self.make_ready(collected, Stage::Collecting);
         self.collected = None;
         None
     }
 
+    /// The item that a place in a line stands for. A place outlives an item that is forgotten, and
+    /// the fact may since wait for another window.
+    fn in_line(&self, fact: &FactId) -> Option<&Waiting> {
+        self.items.get(fact).filter(|waiting| waiting.stage == Stage::Ready)
+    }
+
+    /// Drops the places of forgotten items once there are more of them than of others, so that
+    /// forgetting costs little and what is left behind is bounded. With the last item its windows end.
+    fn purge(&mut self) {
+        if self.items.is_empty() {
+            self.collected = None;
+            self.gathered_at = None;
+        }
+        let places = [&self.collecting, &self.gathering, &self.ready, &self.failing];
+        if places.iter().map(|line| line.len()).sum::<usize>() <= 2 * self.items.len() + PLACES {
+            return;
+        }
+        let mut seen = HashSet::new();
+        for (line, stage) in [
+            (&mut self.collecting, Stage::Collecting),
+            (&mut self.gathering, Stage::Gathering),
+            (&mut self.ready, Stage::Ready),
+            (&mut self.failing, Stage::Ready),
+        ] {
+            line.retain(|fact| {
+                self.items.get(fact).is_some_and(|w| w.stage == stage) && seen.insert(*fact)
+            });
+        }
+    }
+
     fn is_ready(&self) -> bool {
         let ready = self.ready.iter().chain(&self.failing);
-        let mut items = ready.filter_map(|fact| self.items.get(fact));
+        let mut items = ready.filter_map(|fact| self.in_line(fact));
         items.any(|waiting| !self.busy.contains(&waiting.item.subject))
     }
 
@@ -352,7 +386,9 @@ impl Queue {
                 left.push_back(fact);
                 break;
             }
-            let Some(Waiting { item, .. }) = self.items.get(&fact) else { continue };
+            let Some(Waiting { item, stage: Stage::Ready }) = self.items.get(&fact) else {
+                continue;
+            };
             let together = taken.first().is_none_or(|first| first.cohort == item.cohort);
             if !together || self.busy.contains(&item.subject) {
                 left.push_back(fact);

@@ -228,3 +228,57 @@ fn a_subject_that_was_busy_under_the_old_plugin_is_left_to_the_new_one() {
     assert_eq!(dispatch.finish(&sub, &items), Some(Arc::clone(&new)));
     assert_eq!(batch(dispatch.pick(&new, 10, now)), [1]);
 }
+
+#[test]
+fn a_place_that_was_left_behind_lets_nothing_past_a_window() {
+    let (sub, plugin) = names();
+    let now = Instant::now();
+    let mut dispatch = Dispatch::default();
+    dispatch.want(&sub, &plugin, Windows::default(), item(1, "a"), now);
+    dispatch.want(&sub, &plugin, Windows::default(), item(2, "a"), now);
+    // It is ready, no longer wanted, and wanted again once there is a window.
+    let fact = item(1, "a").fact;
+    dispatch.forget(&SubFact { subscription: Arc::clone(&sub), fact });
+    let windows = Windows { debounce: MS(300), batch_window: MS(0) };
+    dispatch.want(&sub, &plugin, windows, item(1, "b"), now);
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now)), [2]);
+    assert_eq!(dispatch.pick(&plugin, 10, now), Pick::Wait(now + MS(300)));
+    assert_eq!(batch(dispatch.pick(&plugin, 10, now + MS(300))), [1]);
+}
+
+#[test]
+fn what_is_wanted_and_forgotten_again_and_again_leaves_nothing_behind() {
+    let (sub, plugin) = names();
+    let start = Instant::now();
+    for windows in [Windows::default(), Windows { debounce: MS(300), batch_window: MS(0) }] {
+        let mut dispatch = Dispatch::default();
+        dispatch.want(&sub, &plugin, windows, item(0, "a"), start);
+        for round in 0..1000 {
+            let key = format!("k{round}");
+            dispatch.want(&sub, &plugin, windows, item(1, &key), start);
+            let fact = item(1, &key).fact;
+            dispatch.forget(&SubFact { subscription: Arc::clone(&sub), fact });
+        }
+        let queue = &dispatch.queues[&sub];
+        let places = queue.ready.len() + queue.collecting.len();
+        assert!(places <= PLACES + 4, "{places} places");
+        assert_eq!(batch(dispatch.pick(&plugin, 10, start + MS(300))), [0]);
+    }
+}
+
+#[test]
+fn a_window_ends_with_the_last_thing_that_waited_in_it() {
+    let (sub, plugin) = names();
+    let start = Instant::now();
+    let windows = Windows { debounce: MS(300), batch_window: MS(1000) };
+    let mut dispatch = Dispatch::default();
+    // Keeps the queue while nothing waits in it.
+    dispatch.want(&sub, &plugin, Windows::default(), item(9, "a"), start);
+    assert_eq!(batch(dispatch.pick(&plugin, 1, start)), [9]);
+    dispatch.want(&sub, &plugin, windows, item(1, "a"), start);
+    let fact = item(1, "a").fact;
+    dispatch.forget(&SubFact { subscription: Arc::clone(&sub), fact });
+    let later = start + MS(900);
+    dispatch.want(&sub, &plugin, windows, item(2, "a"), later);
+    assert_eq!(dispatch.pick(&plugin, 10, later), Pick::Wait(later + MS(300)));
+}
