@@ -89,6 +89,8 @@ pub enum RetireReason {
     PluginDeleted,
     /// The subscription's group was deleted.
     GroupDeleted,
+    /// The plugin's manifest was changed, and does not allow what the plugin proposes for the fact.
+    NoLongerAllowed,
 }
 
 impl RetireReason {
@@ -98,6 +100,7 @@ impl RetireReason {
             Self::FactExpired => "FactExpired",
             Self::FactRetracted => "FactRetracted",
             Self::NoLongerMatches => "NoLongerMatches",
+            Self::NoLongerAllowed => "NoLongerAllowed",
             Self::SubscriptionDeleted => "SubscriptionDeleted",
             Self::PluginDeleted => "PluginDeleted",
             Self::GroupDeleted => "GroupDeleted",

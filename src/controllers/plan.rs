@@ -177,21 +177,28 @@ fn retire(inputs: &Inputs<'_>, reason: RetireReason, since: Time) -> Plan {
     if reason == RetireReason::FactExpired {
         plan.ended = inputs.fact.map(|fact| fact.end);
     }
-    let (expires_at, retiring) = match &part.retiring {
-        Some(_) => (part.expires_at, true),
-        None => (add(since, part.grace), false),
-    };
-    // What was over already stays over: a grace is for what was still served.
-    if expires_at <= inputs.now || !part.is_served(inputs.now) {
-        plan.part = PartStep::Delete;
-        return plan;
-    }
-    plan.wake = Some(expires_at);
-    if !retiring {
-        let retiring = Some(Retiring { since, reason });
-        plan.part = PartStep::Put(Box::new(Part { expires_at, retiring, ..part.clone() }));
+    match retired(part, reason, since) {
+        // What was over already stays over: a grace is for what was still served.
+        retired if retired.expires_at <= inputs.now || !part.is_served(inputs.now) => {
+            plan.part = PartStep::Delete;
+        }
+        retired => {
+            plan.wake = Some(retired.expires_at);
+            if let Cow::Owned(retired) = retired {
+                plan.part = PartStep::Put(Box::new(retired));
+            }
+        }
     }
     plan
+}
+
+/// The part as it lives out its grace.
+fn retired(part: &Part, reason: RetireReason, since: Time) -> Cow<'_, Part> {
+    if part.retiring.is_some() {
+        return Cow::Borrowed(part);
+    }
+    let (expires_at, retiring) = (add(since, part.grace), Some(Retiring { since, reason }));
+    Cow::Owned(Part { expires_at, retiring, ..part.clone() })
 }
 
 /// The part is wanted: keep what is there true to its fact, and say whether a run is due.
@@ -205,8 +212,22 @@ fn keep(
     let grace = subscription.spec.retire.grace.get();
     let mut plan = Plan { wanted: Some(observed.end), ..Plan::nothing() };
     let mut wakes = vec![observed.end];
+    let work = inputs.work.filter(|work| work.subscription_uid == subscription.uid);
+    let renewal = work.map_or(0, Work::next_renewal);
+    let key = run_key(subscription.uid, &fact.event.group, &fact.event.id, effect, renewal);
+    let failing = work.and_then(|work| work.failing.as_ref()).filter(|f| f.run_key == key);
     // The part as it should be written, without a run.
-    let part = inputs.part.map(|part| tended(part, fact, observed.end, grace, now));
+    let part = inputs.part.map(|part| match failing {
+        // It was made under another rule, and the present one does not allow what is proposed: on a
+        // node that never had the other rule there would be none.
+        Some(failing)
+            if NOT_ALLOWED.contains(&failing.reason.as_str())
+                && !is_of_effect(work, subscription.uid, part, effect) =>
+        {
+            retired(part, RetireReason::NoLongerAllowed, failing.since)
+        }
+        _ => tended(part, fact, observed.end, grace, now),
+    });
     let part = part.filter(|part| part.is_served(now));
     match (&part, inputs.part) {
         (Some(Cow::Owned(new)), _) => plan.part = PartStep::Put(Box::new(new.clone())),
@@ -216,7 +237,6 @@ fn keep(
     if let Some(part) = &part {
         wakes.push(part.expires_at);
     }
-    let work = inputs.work.filter(|work| work.subscription_uid == subscription.uid);
     if work.is_some_and(|work| is_current(work, subscription.uid, fact, effect)) {
         match part.as_ref().map(|part| renew_at(part, observed.end)) {
             // It is there and nothing renews it: its fact's end is what caps it.
@@ -229,9 +249,6 @@ fn keep(
             Some(Some(_)) | None => {}
         }
     }
-    let renewal = work.map_or(0, Work::next_renewal);
-    let key = run_key(subscription.uid, &fact.event.group, &fact.event.id, effect, renewal);
-    let failing = work.and_then(|work| work.failing.as_ref()).filter(|f| f.run_key == key);
     if let Some(failing) = failing {
         let is_over = failing.is_over(now, inputs.executable);
         if failing.dead && !is_over {
@@ -249,6 +266,17 @@ fn keep(
         plan.run = Some(Due { run_key: key, renewal, event_id, retry: failing.is_some() });
     }
     plan.waking(&wakes, now)
+}
+
+/// What an answer is refused for that the plugin's manifest does not allow.
+const NOT_ALLOWED: &[&str] = &["NotCapable", "UnknownKind", "ForbiddenKind"];
+
+/// Whether the run that made the part had this effect digest.
+fn is_of_effect(work: Option<&Work>, uid: &str, part: &Part, effect: &str) -> bool {
+    let last = work.and_then(|work| work.succeeded.as_ref());
+    last.is_some_and(|last| {
+        last.run_key == run_key(uid, &part.group, &part.event_id, effect, last.renewal)
+    })
 }
 
 /// Whether what last succeeded is what would run now, and nobody asked for another run.

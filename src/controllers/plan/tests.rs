@@ -608,3 +608,57 @@ fn a_plan_carried_out_asks_for_nothing_more() {
         assert_eq!(again.plan().part, PartStep::Keep);
     }
 }
+
+// What the plugin's manifest no longer allows.
+
+#[test]
+fn a_part_of_another_effect_retires_once_the_present_one_does_not_allow_what_is_proposed() {
+    for (reason, made_under, retires) in [
+        ("NotCapable", "effect-0", true),
+        ("UnknownKind", "effect-0", true),
+        ("ForbiddenKind", "effect-0", true),
+        // What may be a passing fault leaves the part; so does a fault of the same rule.
+        ("ExitCode", "effect-0", false),
+        ("NotCapable", "effect-1", false),
+    ] {
+        let mut case = served().grace(30);
+        let last = run_key("uid-1", "g", "e1", made_under, 0);
+        let work = case.work.as_mut().unwrap();
+        work.succeeded = Some(Success { run_key: last, renewal: 0 });
+        // As it is when the run under the present effect was refused at 50 s.
+        let renewal = work.next_renewal();
+        work.failing = Some(Failing {
+            reason: reason.into(),
+            dead: true,
+            since: at(50),
+            ..failing(key("e1", renewal), 60)
+        });
+        case.executable = Some("file-1");
+        if made_under == "effect-1" {
+            // A renewal is due: else nothing would have run.
+            case.now = 250;
+        }
+        let plan = case.plan();
+        assert_eq!(plan.run, None, "{reason}");
+        if !retires {
+            assert_eq!(plan.part, PartStep::Keep, "{reason} {made_under}");
+            continue;
+        }
+        // Its grace began when that was known, and is over at 80 s.
+        assert_eq!(plan.part, PartStep::Delete, "{reason}");
+        case.now = 70;
+        let (expires_at, retiring) = retired(case.plan().part);
+        assert_eq!((expires_at, retiring.since), (at(80), at(50)));
+        assert_eq!(retiring.reason, RetireReason::NoLongerAllowed);
+        // It stays so, with its failure, until the manifest is another one.
+        let case = case.then(75);
+        assert_eq!(case.plan().part, PartStep::Keep);
+        assert!(!case.plan().forget_failure);
+        let back = Case { effect: Some("effect-0"), ..case };
+        match back.plan().part {
+            PartStep::Put(part) => assert_eq!(part.retiring, None),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(back.plan().run, None, "it has what it had");
+    }
+}
