@@ -1,7 +1,7 @@
 //! Files that manifests name (secrets, keys, certificates): read once, and again when they change.
 //!
-//! Nobody who serves a request touches the disk. [`Files::watch`] looks once a second at what the
-//! file system says of each file that somebody holds, reads what is different, and tells that
+//! Nobody who serves a request touches the disk. [`Files::watch`] looks once a second, while somebody
+//! holds a file at all, at what the file system says of each, reads what is different, and tells that
 //! something changed. A look at ten files is ten system calls; in return there is no watch to lose,
 //! no limit of the system to meet, and links, mounts and renames need no rule of their own.
 //!
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
 use crate::runtime::Shutdown;
@@ -172,6 +172,7 @@ impl File {
 pub struct Files {
     held: Mutex<HashMap<(PathBuf, Access), Weak<File>>>,
     changes: watch::Sender<u64>,
+    opened: Notify,
 }
 
 impl Default for Files {
@@ -183,7 +184,7 @@ impl Default for Files {
 impl Files {
     /// No file is held yet.
     pub fn new() -> Self {
-        Self { held: Mutex::default(), changes: watch::Sender::new(0) }
+        Self { held: Mutex::default(), changes: watch::Sender::new(0), opened: Notify::new() }
     }
 
     /// The file at `path`, read now unless somebody holds it already. Touches the disk.
@@ -202,6 +203,7 @@ impl Files {
             return known;
         }
         held.insert(key, Arc::downgrade(&file));
+        self.opened.notify_one();
         file
     }
 
@@ -229,12 +231,17 @@ impl Files {
         every: Duration,
         shutdown: Shutdown,
     ) -> Result<(), Infallible> {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            let next_look = async {
+                // A node that reads no files sleeps until one is opened.
+                if self.held().is_empty() {
+                    self.opened.notified().await;
+                }
+                tokio::time::sleep(every).await;
+            };
             tokio::select! {
                 () = shutdown.draining() => return Ok(()),
-                _ = ticks.tick() => {}
+                () = next_look => {}
             }
             let files = Arc::clone(&self);
             // A panic or a runtime that ends is seen elsewhere; the next look is the remedy.

@@ -135,6 +135,10 @@ impl Line {
         let path = if cargo.batch { BATCH_PATH } else { EVENTS_PATH };
         let answer = match self.post(path, &cargo.bytes).await {
             Ok(answer) => answer,
+            // A receiver with much to say of each event: it has less to say of one.
+            Err(trouble) if cargo.batch && trouble.reason == verdict::ANSWER_TOO_LARGE => {
+                return (Landed::Again { batches: true }, None);
+            }
             Err(trouble) => return (Landed::Trouble(trouble), None),
         };
         let landed = if cargo.batch {

@@ -20,6 +20,9 @@ pub const MAX_PARK: Duration = Duration::from_secs(300);
 /// Bytes of a store's id that are kept.
 const MAX_STORE_ID: usize = 128;
 
+/// The reason of a [`Trouble`] with an answer of more bytes than any routerd's.
+pub const ANSWER_TOO_LARGE: &str = "AnswerTooLarge";
+
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -56,7 +59,8 @@ impl From<TransportError> for Trouble {
             TransportError::Connect(_) => "Unreachable",
             TransportError::Timeout(_) => "TimedOut",
             TransportError::Config(_) => "NotConfigured",
-            TransportError::Broken(_) | TransportError::TooLarge(_) => "Broken",
+            TransportError::TooLarge(_) => ANSWER_TOO_LARGE,
+            TransportError::Broken(_) => "Broken",
         };
         Self::new(reason, error.to_string())
     }
