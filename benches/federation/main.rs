@@ -12,6 +12,8 @@ mod drain;
 mod end_to_end;
 mod node;
 mod pair;
+#[path = "../common/plugin.rs"]
+mod plugin;
 #[path = "../pipeline/process.rs"]
 #[allow(dead_code)]
 mod process;
@@ -20,16 +22,6 @@ mod report;
 mod run;
 
 use std::path::PathBuf;
-use std::process::Command;
-
-/// `cargo bench` builds no examples, so the plugin is built here.
-fn build_plugin() -> PathBuf {
-    let build = ["build", "--release", "--quiet", "--example", "event-to-remote-claim"];
-    let status = Command::new(env!("CARGO")).args(build).status().expect("cargo runs");
-    assert!(status.success(), "the example plugin does not build");
-    let routerd = PathBuf::from(env!("CARGO_BIN_EXE_routerd"));
-    routerd.with_file_name("examples").join("event-to-remote-claim")
-}
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -53,7 +45,7 @@ fn main() {
         tokio.block_on(run::memory(place));
     }
     if wanted("end_to_end") {
-        let plugin = build_plugin();
+        let plugin = plugin::build();
         tokio.block_on(end_to_end::run(&place.join("end_to_end"), &plugin));
     }
     if wanted("drain") {

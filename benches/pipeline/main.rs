@@ -10,6 +10,8 @@ mod burst;
 mod idle;
 mod latency;
 mod node;
+#[path = "../common/plugin.rs"]
+mod plugin;
 mod prepare;
 mod process;
 #[path = "../common/report.rs"]
@@ -18,7 +20,6 @@ mod start;
 mod stream;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 /// Where everything lies, and the plugin that was built for it.
 pub struct Place {
@@ -31,7 +32,7 @@ impl Place {
         let parent = std::env::var_os("ROUTERD_BENCH_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
         let dir = tempfile::tempdir_in(parent).expect("a directory for the bench");
-        Self { dir, plugin: build_plugin() }
+        Self { dir, plugin: plugin::build() }
     }
 
     /// A new directory.
@@ -40,17 +41,6 @@ impl Place {
         std::fs::create_dir_all(&dir).expect("a directory");
         dir
     }
-}
-
-/// `cargo bench` builds no examples, so the plugin is built here, as the README says.
-fn build_plugin() -> PathBuf {
-    let build = ["build", "--release", "--quiet", "--example", "event-to-remote-claim"];
-    let status = Command::new(env!("CARGO")).args(build).status().expect("cargo runs");
-    assert!(status.success(), "the example plugin does not build");
-    let routerd = PathBuf::from(env!("CARGO_BIN_EXE_routerd"));
-    let built = routerd.with_file_name("examples").join("event-to-remote-claim");
-    assert!(built.exists(), "{} is not there", built.display());
-    built
 }
 
 fn main() {
