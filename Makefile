@@ -8,6 +8,7 @@ DESTDIR ?=
 CRASH_ROUNDS ?= 100
 SIM_COUNT ?= 100000
 FEDSIM_COUNT ?= 20000
+MUTATIONS ?= 1000000
 
 PLUGIN := event-to-remote-claim
 OBSERVER := neighbours
@@ -45,12 +46,11 @@ bench: ## Measure the real parts on this machine
 	$(CARGO) build --locked --release --bins --examples
 	$(CARGO) bench --locked --benches
 
-crash: ## The long suites: kill -9, power cuts, simulation (CRASH_ROUNDS, SIM_COUNT, FEDSIM_COUNT)
+crash: ## The long suites: kill -9, power cuts, forgeries, simulation (CRASH_ROUNDS, SIM_COUNT …)
 	$(CARGO) build --locked --bins --example $(PLUGIN)
 	CRASH=1 CRASH_ROUNDS=$(CRASH_ROUNDS) $(CARGO) test --locked --test crash
-ifneq ($(wildcard tests/sim/main.rs),)
+	ROUTERD_MUTATIONS=$(MUTATIONS) $(CARGO) test --locked --lib of_random_mutations -- --nocapture
 	SIM_COUNT=$(SIM_COUNT) $(CARGO) test --locked --release --test sim -- --nocapture
-endif
 	FEDSIM_COUNT=$(FEDSIM_COUNT) $(CARGO) test --locked --release --test fedsim -- --nocapture
 
 interop: ## Let a Python client (cloudevents of PyPI, in a venv below target/) speak to a node

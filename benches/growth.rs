@@ -127,6 +127,8 @@ impl Lab {
             spawner: Arc::new(Plugin),
             identify: Box::new(|path| Some(path.to_owned())),
             reported: Box::new(|_| Vec::new()),
+            watched: Vec::new(),
+            clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");
         let mut lab = Self { node, store, clock, shutdown, group, next: 0, _state: state };

@@ -45,6 +45,7 @@ use crate::federation::outbox::{self, Outboxes};
 use crate::federation::receiver::{Receivers, limits::Limits};
 use crate::plugin::{ProcessSpawner, adopt_orphans};
 use crate::runtime::{Shutdown, TaskGroup};
+use crate::sources::clock_set::ClockSet;
 use crate::sources::config_dir::{ConfigDir, Options};
 use crate::sources::node_time::SystemClock;
 use crate::sources::scan::Manifests;
@@ -74,7 +75,8 @@ pub struct ServeOptions {
 pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let mut group = TaskGroup::new(shutdown.clone());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let node_time = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::clone(&node_time) as _;
 
     // The truth comes first: without it there is nothing to serve.
     let socket = options.socket.unwrap_or_else(|| options.state.join("control.sock"));
@@ -91,6 +93,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .context("cannot make the working directories of plugins")?;
 
     // The configuration: files to accepted objects.
+    let watched = options.config.clone();
     let (config_dir, config) = ConfigDir::new(
         Options::new(options.config),
         store.clone(),
@@ -120,6 +123,10 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             conditions.extend(heard.condition(accepted));
             conditions
         }),
+        watched,
+        clock_set: ClockSet::new()
+            .inspect_err(|error| tracing::warn!(%error, "nobody tells when the clock is set"))
+            .ok(),
     };
     let node = Node::start(outside, &mut group, &shutdown)?;
     let conditions = node.triggers.conditions.clone();
@@ -159,7 +166,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     if tokio::time::timeout(READ_ALL, node.ready.wait()).await.is_err() {
         tracing::warn!("reading the store takes its time; what is in force is not shown yet");
     }
-    let live = Arc::new(Running::new(node, config.clone(), peers, listeners));
+    let live = Arc::new(Running::new(node, node_time, config.clone(), peers, listeners));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);

@@ -17,8 +17,13 @@ pub struct FactId(pub [u8; 16]);
 impl FactId {
     /// The fact that `event` speaks of.
     pub fn of(event: &Event) -> Self {
+        Self::of_type(event, &event.r#type)
+    }
+
+    /// The fact that the event would speak of if it had another type.
+    pub fn of_type(event: &Event, r#type: &str) -> Self {
         let mut hash = Sha256::new();
-        for part in [&event.group, &event.source_node, &event.r#type] {
+        for part in [event.group.as_str(), event.source_node.as_str(), r#type] {
             feed(&mut hash, part);
         }
         feed(&mut hash, event.fact_name());

@@ -13,15 +13,22 @@ use serde::{Deserialize, Serialize};
 use super::config_report::ConfigReport;
 use super::effective::Effective;
 use crate::api::Time;
+use crate::api::condition::Condition;
 use crate::api::part::Part;
 use crate::api::run::{Failing, Work};
 use crate::store::Revision;
+use crate::store::events::Room;
 
 /// The running daemon, seen from its control socket. All but [`converge`](Live::converge) answer
 /// from memory at once: they are called on the tasks of the server.
 pub trait Live: Send + Sync + 'static {
     /// When the daemon started, by node time.
     fn started_at(&self) -> Time;
+
+    /// What is true of the node as a whole and is not as usual.
+    fn conditions(&self) -> Vec<Condition> {
+        Vec::new()
+    }
 
     /// What the watched config looks like.
     fn config(&self) -> ConfigReport;
@@ -52,9 +59,8 @@ pub trait Live: Send + Sync + 'static {
     /// What is ready, running, debouncing or backing off now; with `deliveries` the peers too.
     fn pending(&self, deliveries: bool) -> Vec<Pending>;
 
-    /// Room for new live facts in a group, or `None` where the limit does not count for this type:
-    /// a retraction must go through when the group is full. Called on the store's writer.
-    fn room(&self, group: &str, event_type: &str) -> Option<u64>;
+    /// Room for new live facts.
+    fn room(&self) -> Arc<dyn Room>;
 
     /// Figures of each group, by name.
     fn groups(&self) -> BTreeMap<String, GroupFigures>;

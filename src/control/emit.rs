@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::backend::Live;
 use super::error::{ApiError, Reason, with_sources};
 use super::kinds;
 use super::read::spec_of;
@@ -21,7 +20,7 @@ use crate::api::duration::GoDuration;
 use crate::api::event::Event;
 use crate::api::fact::add;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec};
-use crate::store::events::{Outcome, Receipt, Refusal, accept};
+use crate::store::events::{Outcome, Receipt, Refusal, Room, accept, speaks_of};
 use crate::store::tables::FactRow;
 use crate::store::{Revision, Scan, Store, StoreError, Txn};
 
@@ -151,11 +150,11 @@ const SHOWN: &[&str] =
     &["receivedAt", "receivedFrom", "verifiedBy", "seq", "fact", "current", "live", "liveUntil"];
 
 /// Where live facts are counted.
-pub(super) enum Room {
+pub(super) enum Counting {
     /// By the daemon.
-    Live(Arc<dyn Live>),
+    Live(Arc<dyn Room>),
     /// Row by row, when a transaction begins: nobody else writes meanwhile.
-    Counted,
+    RowByRow,
 }
 
 /// One line of a batch, read.
@@ -178,7 +177,7 @@ pub(super) fn parse(line: &[u8]) -> Parsed {
 /// Everything a batch needs in the transaction.
 pub(super) struct Batch {
     pub now: Time,
-    pub room: Room,
+    pub counting: Counting,
     /// Groups known from elsewhere, used where the store has none of the name.
     pub fallback: Arc<BTreeMap<String, EventGroupSpec>>,
     pub events: Vec<Parsed>,
@@ -216,6 +215,9 @@ fn run(txn: &mut Txn<'_>, batch: &Batch) -> Result<Vec<Answer>, ApiError> {
         };
         answers.push(answer);
     }
+    if let Counting::Live(room) = &batch.counting {
+        groups.found.iter().for_each(|(name, group)| room.made(txn.revision(), name, group.made));
+    }
     Ok(answers)
 }
 
@@ -227,7 +229,7 @@ fn one(
     groups: &mut Groups<'_>,
 ) -> Result<Answer, ApiError> {
     let given = request.id.clone().unwrap_or_default();
-    let now = groups.batch.now;
+    let (batch, now) = (groups.batch, groups.batch.now);
     let group = match groups.find(txn, &request.group)? {
         Ok(group) => group,
         Err(error) => return Ok(Answer::refused(given, error)),
@@ -236,14 +238,19 @@ fn one(
         Ok(event) => event,
         Err(error) => return Ok(Answer::refused(given, error)),
     };
-    let (id, r#type) = (event.id.clone(), event.r#type.clone());
+    let id = event.id.clone();
+    let left = match (&group.counted, &batch.counting) {
+        (Some(counted), _) => counted.left(txn, &event)?,
+        (None, Counting::Live(room)) => room.left(txn, &event)?,
+        (None, Counting::RowByRow) => None,
+    };
     let receipt = Receipt {
         now,
         received_from: "local".to_owned(),
         verified_by: String::new(),
         replay_window: group.spec.replay_window.get(),
         max_age: group.spec.retention.max_age.get(),
-        room: group.room(&r#type),
+        room: left.map(|left| left.saturating_sub(group.made)),
     };
     match accept(txn, index, event, &receipt) {
         Ok(outcome) => {
@@ -344,29 +351,10 @@ struct Groups<'a> {
 
 struct Group {
     spec: EventGroupSpec,
-    room: GroupRoom,
+    /// Where no daemon counts.
+    counted: Option<Counted>,
     /// Facts that this transaction has made.
     made: u64,
-}
-
-enum GroupRoom {
-    Live(Arc<dyn Live>, String),
-    Counted { free: u64, retract_types: Vec<String> },
-}
-
-impl Group {
-    fn room(&self, event_type: &str) -> Option<u64> {
-        let free = match &self.room {
-            GroupRoom::Live(live, name) => live.room(name, event_type)?,
-            GroupRoom::Counted { retract_types, .. }
-                if retract_types.iter().any(|retract| retract == event_type) =>
-            {
-                return None;
-            }
-            GroupRoom::Counted { free, .. } => *free,
-        };
-        Some(free.saturating_sub(self.made))
-    }
 }
 
 impl Groups<'_> {
@@ -380,11 +368,11 @@ impl Groups<'_> {
                 Ok(spec) => spec,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            let room = match &self.batch.room {
-                Room::Live(live) => GroupRoom::Live(Arc::clone(live), name.to_owned()),
-                Room::Counted => counted(txn, name, &spec, self.batch.now)?,
+            let counted = match &self.batch.counting {
+                Counting::Live(_) => None,
+                Counting::RowByRow => Some(Counted::new(txn, name, &spec, self.batch.now)?),
             };
-            self.found.insert(name.to_owned(), Group { spec, room, made: 0 });
+            self.found.insert(name.to_owned(), Group { spec, counted, made: 0 });
         }
         Ok(Ok(self.found.get_mut(name).expect("looked up just now")))
     }
@@ -423,28 +411,51 @@ impl Groups<'_> {
     }
 }
 
-/// Counts a group's live facts, and learns which types end facts instead of making them.
-fn counted(
-    txn: &Txn<'_>,
-    group: &str,
-    spec: &EventGroupSpec,
-    now: Time,
-) -> Result<GroupRoom, StoreError> {
-    let mut live = 0;
-    for fact in txn.scan::<FactRow>(&Scan::all()) {
-        let fact = fact?;
+/// The live facts of a group, counted row by row.
+struct Counted {
+    limit: u64,
+    /// Live facts by type.
+    live: HashMap<String, u64>,
+    /// The types of fact that are ended, by the type of event that ends them.
+    retracted_by: HashMap<String, Vec<String>>,
+}
+
+impl Counted {
+    fn new(
+        txn: &Txn<'_>,
+        group: &str,
+        spec: &EventGroupSpec,
+        now: Time,
+    ) -> Result<Self, StoreError> {
         let max_age = spec.retention.max_age.get();
-        let end = crate::api::fact::end_of(fact.observed_at, fact.expires_at, max_age);
-        live += u64::from(fact.group == group && end > now);
-    }
-    let mut retract_types = Vec::new();
-    for row in txn.scan::<Accepted>(&Scan::prefix(&"EventSubscription".to_owned())) {
-        match spec_of::<EventSubscriptionSpec>(&row?) {
-            Some(spec) if spec.group_ref == group => {
-                retract_types.extend(spec.r#match.retract_types);
+        let mut live: HashMap<String, u64> = HashMap::new();
+        for fact in txn.scan::<FactRow>(&Scan::all()) {
+            let fact = fact?;
+            if fact.group == group && !fact.is_over(max_age, now) {
+                *live.entry(fact.event_type).or_default() += 1;
             }
-            _ => {}
         }
+        let mut retracted_by: HashMap<String, Vec<String>> = HashMap::new();
+        for row in txn.scan::<Accepted>(&Scan::prefix(&"EventSubscription".to_owned())) {
+            let spec = spec_of::<EventSubscriptionSpec>(&row?);
+            let Some(spec) = spec.filter(|spec| spec.group_ref == group) else { continue };
+            for r#type in spec.r#match.retract_types {
+                retracted_by.entry(r#type).or_default().extend(spec.r#match.types.iter().cloned());
+            }
+        }
+        Ok(Self { limit: spec.limits.max_live_facts, live, retracted_by })
     }
-    Ok(GroupRoom::Counted { free: spec.limits.max_live_facts.saturating_sub(live), retract_types })
+
+    /// As the daemon counts, see [`Room::left`].
+    fn left(&self, txn: &Txn<'_>, event: &Event) -> Result<Option<u64>, StoreError> {
+        let retracts = |r#type: &str| self.retracted_by.contains_key(r#type);
+        if let Some(retracted) = self.retracted_by.get(&event.r#type)
+            && speaks_of(txn, event, retracted)?
+        {
+            return Ok(None);
+        }
+        let alike =
+            self.live.iter().filter(|(r#type, _)| retracts(r#type) == retracts(&event.r#type));
+        Ok(Some(self.limit.saturating_sub(alike.map(|(_, count)| count).sum())))
+    }
 }

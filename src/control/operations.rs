@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::{EffectiveRevision, Live, Pending};
 use super::effective::{Effective, Report};
-use super::emit::{self, Answer, Batch, EmitRequest, Room};
+use super::emit::{self, Answer, Batch, Counting, EmitRequest};
 use super::error::{ApiError, Reason};
 use super::events::EventFilter;
 use super::offline::{self, Offline};
@@ -270,11 +270,11 @@ impl Control {
     }
 
     async fn emit_parsed(&self, events: Vec<emit::Parsed>, bytes: usize) -> Vec<Answer> {
-        let (room, fallback) = match &self.behind {
-            Behind::Daemon(live) => (Room::Live(Arc::clone(live)), Arc::new(BTreeMap::new())),
-            Behind::Nobody(offline) => (Room::Counted, offline.groups()),
+        let (counting, fallback) = match &self.behind {
+            Behind::Daemon(live) => (Counting::Live(live.room()), Arc::new(BTreeMap::new())),
+            Behind::Nobody(offline) => (Counting::RowByRow, offline.groups()),
         };
-        let batch = Batch { now: self.reader.now(), room, fallback, events };
+        let batch = Batch { now: self.reader.now(), counting, fallback, events };
         emit::emit(self.reader.store(), batch, bytes).await
     }
 

@@ -9,7 +9,7 @@ use super::operations::Control;
 use super::views::PeerView;
 use crate::api::Time;
 use crate::api::condition::{Condition, ConditionStatus};
-use crate::api::kinds::{federation, plugin};
+use crate::api::kinds::{config, federation, plugin};
 use crate::api::run::Failing;
 use crate::store::{Health, HealthNote, Revision, Writes};
 
@@ -31,6 +31,9 @@ pub struct StatusView {
     /// When the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
+    /// What is true of the node as a whole and is not as usual, such as `ClockStepped`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// The store.
     pub store: StoreStatus,
     /// The watched config; absent without a daemon.
@@ -47,6 +50,9 @@ pub struct StatusView {
     pub subscriptions: Vec<SubscriptionStatus>,
     /// Plugins.
     pub plugins: Vec<PluginStatus>,
+    /// Config outputs.
+    #[serde(default)]
+    pub outputs: Vec<OutputStatus>,
     /// Parts.
     pub parts: PartFigures,
     /// The effective config.
@@ -265,6 +271,25 @@ fn note(note: &HealthNote) -> String {
     }
 }
 
+/// One ConfigOutput.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputStatus {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub path: String,
+    /// Whether the file, and its hook, are up to date; absent until it was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<bool>,
+    /// A CamelCase word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
 impl Control {
     /// The node on one page.
     pub fn status(&self) -> Result<StatusView, ApiError> {
@@ -283,6 +308,7 @@ impl Control {
             now: reader.now(),
             running: live.is_some(),
             started_at: live.map(|live| live.started_at()),
+            conditions: live.map(|live| live.conditions()).unwrap_or_default(),
             store,
             config,
             objects: reader.count_objects()?,
@@ -290,6 +316,7 @@ impl Control {
             peers: self.peers()?.into_iter().map(PeerStatus::from).collect(),
             subscriptions,
             plugins,
+            outputs: self.output_figures()?,
             parts,
             effective: EffectiveStatus {
                 revision: effective.revision,
@@ -361,6 +388,26 @@ impl Control {
         Ok((subscriptions, parts))
     }
 
+    fn output_figures(&self) -> Result<Vec<OutputStatus>, ApiError> {
+        let reader = self.reader();
+        reader
+            .typed::<config::ConfigOutputSpec>("ConfigOutput")?
+            .into_iter()
+            .map(|(name, spec)| {
+                let conditions = reader.conditions(&super::kinds::key("ConfigOutput", &name))?;
+                let applied = conditions.into_iter().find(|c| c.r#type == "Applied");
+                let is_true = |c: &Condition| c.status == ConditionStatus::True;
+                Ok(OutputStatus {
+                    name,
+                    path: spec.path,
+                    applied: applied.as_ref().map(is_true),
+                    reason: applied.as_ref().map_or_else(String::new, |c| c.reason.clone()),
+                    message: applied.map_or_else(String::new, |c| c.message),
+                })
+            })
+            .collect()
+    }
+
     fn plugin_figures(&self) -> Result<Vec<PluginStatus>, ApiError> {
         let reader = self.reader();
         reader
@@ -395,6 +442,7 @@ impl From<PeerView> for PeerStatus {
 fn notices(status: &StatusView) -> Vec<String> {
     let mut notices: Vec<String> =
         status.store.notes.iter().map(|note| format!("store: {note}")).collect();
+    notices.extend(status.conditions.iter().map(|c| format!("{}: {}", c.r#type, c.message)));
     if let Some(config) = &status.config {
         for held in &config.held {
             let path = held.path.as_deref().unwrap_or("all paths");
@@ -416,6 +464,9 @@ fn notices(status: &StatusView) -> Vec<String> {
     }
     for plugin in status.plugins.iter().filter(|plugin| plugin.ready == Some(false)) {
         notices.push(format!("plugin {} is not ready: {}", plugin.name, plugin.message));
+    }
+    for output in status.outputs.iter().filter(|output| output.reason == "Failing") {
+        notices.push(format!("output {} is not applied: {}", output.name, output.message));
     }
     for group in &status.groups {
         let Some(listener) = &group.listener else { continue };

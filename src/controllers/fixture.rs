@@ -117,13 +117,14 @@ impl Spawner for Fake {
 
 /// A node that does nothing by itself.
 pub struct Bench {
+    pub engine: MemoryEngine,
     pub store: Store,
     pub shared: Arc<Shared>,
     pub historian: Historian,
     pub fake: Arc<Fake>,
     clock: Arc<Standing>,
     planner: Planner,
-    runner: Runner,
+    pub runner: Runner,
     follower: Follower,
     source: StoreSource,
     cursor: u64,
@@ -136,7 +137,8 @@ impl Bench {
         changes: Json,
         behaviour: impl FnMut(&Json) -> Reply + Send + 'static,
     ) -> Self {
-        let store = Store::in_memory(MemoryEngine::new());
+        let engine = MemoryEngine::new();
+        let store = Store::in_memory(engine.clone());
         let clock = Arc::new(Standing(Mutex::new(Time::UNIX_EPOCH)));
         let node_time: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let identify = Box::new(|_: &str| Some("file-1".to_owned()));
@@ -167,6 +169,7 @@ impl Bench {
             follower: Follower::new(Arc::clone(&shared), triggers),
             source: StoreSource::new(store.clone()),
             cursor: 0,
+            engine,
             store,
             shared,
             fake,
@@ -392,6 +395,7 @@ fn triggers() -> Triggers {
         conditions: Controller::new("conditions", backoff).triggers(),
         published: Controller::new("effective", backoff).triggers(),
         outputs: Controller::new("outputs", backoff).triggers(),
+        hooks: Controller::new("hooks", backoff).triggers(),
         parts: Controller::new("part-conditions", backoff).triggers(),
     }
 }

@@ -36,6 +36,8 @@ pub struct Triggers {
     pub published: TriggerSender<()>,
     /// ConfigOutputs.
     pub outputs: TriggerSender<ObjectKey>,
+    /// Hooks of ConfigOutputs.
+    pub hooks: TriggerSender<ObjectKey>,
     /// Conditions of parts.
     pub parts: TriggerSender<SubFact>,
 }
@@ -95,7 +97,15 @@ impl Follower {
         let slots = concerned.slots.into_iter().map(|plugin| PluginSlot { plugin, slot: 0 });
         self.triggers.slots.extend(slots, Trigger::Spec);
         self.triggers.history.extend(concerned.groups, Trigger::Related);
-        let outputs = concerned.objects.iter().filter(|key| key.kind == "ConfigOutput").cloned();
+        let is_output = |key: &&ObjectKey| key.kind == "ConfigOutput";
+        let outputs: Vec<_> = concerned.objects.iter().filter(is_output).cloned().collect();
+        if !outputs.is_empty() {
+            // Another one may have waited for the path of this one.
+            let world = self.shared.world();
+            let all = world.objects.outputs().map(|(key, _)| key.clone());
+            self.triggers.outputs.extend(all, Trigger::Related);
+        }
+        self.triggers.hooks.extend(outputs.clone(), Trigger::Spec);
         self.triggers.outputs.extend(outputs, Trigger::Spec);
         self.triggers.conditions.extend(concerned.objects, Trigger::Related);
     }

@@ -4,7 +4,7 @@
 //! it passes over because it is current comes back when something newer took its place or when its
 //! fact has ended. Ids outlive their events, so that a repeated event is known for what it is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::api::Time;
 use crate::api::fact::{FactId, add, end_of};
 use crate::api::kinds::federation::Retention;
 use crate::runtime::{Action, Failure, Reconciler};
-use crate::store::tables::{EventRow, FactRow, IdentityRow};
-use crate::store::{Scan, Store, StoreError, WriteError};
+use crate::store::tables::{EventRow, FactRow, IdentityRow, LingeringId};
+use crate::store::{Record, Scan, Store, StoreError, WriteError};
 
 /// Events looked at in one reconcile, so that pruning a long history leaves room for others.
 const SLICE: usize = 512;
@@ -28,14 +28,12 @@ pub struct Historian {
 }
 
 /// How far one group's history was walked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Walk {
     epoch: u64,
     /// Events up to the listing when they were counted.
     counted: u64,
     cursor: u64,
-    /// Ids that outlive their events, by their end.
-    ids: BTreeSet<(Time, String)>,
 }
 
 /// Why pruning stopped; it goes on later.
@@ -83,7 +81,7 @@ impl Historian {
             let world = self.shared.world();
             (world.history.epoch, world.history.listed())
         };
-        let known = self.walks.lock().unwrap_or_else(PoisonError::into_inner).get(group).cloned();
+        let known = self.walks.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied();
         if let Some(walk) = known.filter(|walk| walk.epoch == epoch) {
             return Ok(walk);
         }
@@ -92,9 +90,11 @@ impl Historian {
         Ok(Walk { epoch, counted, ..Walk::default() })
     }
 
+    /// Looks at these events, which were passed over and are current no more, and at the next ones.
     fn slice(
         &self,
         group: &str,
+        superseded: &[u64],
         walk: &Walk,
         retention: &Retention,
         now: Time,
@@ -102,9 +102,7 @@ impl Historian {
         let stored = walk.counted.saturating_add_signed(self.shared.world().history.change(group));
         let mut surplus = stored.saturating_sub(retention.max_events);
         let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
-        // What was passed over and is current no more.
-        let superseded = self.shared.world_mut().history.take_superseded(group, walk.cursor);
-        for seq in superseded {
+        for &seq in superseded {
             let row = self.shared.store.get::<EventRow>(&(group.to_owned(), seq))?;
             // A refresh may have made it current again.
             let Some(row) = row else { continue };
@@ -148,13 +146,9 @@ impl Historian {
         Ok(world.has_part(&id) || retracts(&world, &id, max_age, now))
     }
 
-    async fn prune(
-        &self,
-        rows: Vec<EventRow>,
-        now: Time,
-    ) -> Result<Vec<(Time, String)>, HistoryError> {
+    /// Takes events away. Their ids linger for as long as they are to be remembered.
+    async fn prune(&self, rows: Vec<EventRow>, now: Time) -> Result<(), HistoryError> {
         let pruned = self.shared.store.write(move |txn| {
-            let mut outlive = Vec::new();
             for row in rows {
                 let id = FactId::of(&row.event);
                 let group = row.event.group.clone();
@@ -170,45 +164,48 @@ impl Historian {
                     if identity.keep_until <= now {
                         txn.delete::<IdentityRow>(&key)?;
                     } else {
-                        outlive.push((identity.keep_until, identity.id));
+                        let (until, id) = (identity.keep_until, identity.id);
+                        txn.put(&LingeringId { group: group.clone(), until, id })?;
                     }
                 }
                 txn.delete::<EventRow>(&(group, row.seq))?;
             }
-            Ok::<_, StoreError>(outlive)
+            Ok::<_, StoreError>(())
         });
-        Ok(pruned.await?.value)
+        pruned.await?;
+        Ok(())
     }
 
-    /// Forgets ids whose time is over.
-    async fn forget_ids(
-        &self,
-        group: &str,
-        walk: &mut Walk,
-        now: Time,
-    ) -> Result<(), HistoryError> {
+    /// Forgets ids whose time is over. Returns when that of the next one is; now if there may be
+    /// more of them.
+    async fn forget_ids(&self, group: &str, now: Time) -> Result<Option<Time>, HistoryError> {
         let mut over = Vec::new();
-        while let Some((until, id)) = walk.ids.pop_first() {
-            if until > now {
-                walk.ids.insert((until, id));
+        let mut next = None;
+        for row in self.shared.store.scan::<LingeringId>(&Scan::prefix(&group.to_owned())) {
+            let row = row?;
+            if row.until > now || over.len() == SLICE {
+                next = Some(row.until.max(now));
                 break;
             }
-            over.push((group.to_owned(), id));
+            over.push(row);
         }
         if !over.is_empty() {
             let forgotten = self.shared.store.write(move |txn| {
-                for key in &over {
-                    // The same id may have come again meanwhile, with an event of its own.
-                    let identity = txn.get::<IdentityRow>(key)?;
+                for row in &over {
+                    let key = (row.group.clone(), row.id.clone());
+                    // The same id may have come again meanwhile, with an event of its own: that one
+                    // lingers in its turn.
+                    let identity = txn.get::<IdentityRow>(&key)?;
                     if identity.is_some_and(|identity| identity.keep_until <= now) {
-                        txn.delete::<IdentityRow>(key)?;
+                        txn.delete::<IdentityRow>(&key)?;
                     }
+                    txn.delete::<LingeringId>(&row.key())?;
                 }
                 Ok::<_, StoreError>(())
             });
             forgotten.await?;
         }
-        Ok(())
+        Ok(next)
     }
 
     /// Puts the ends that have passed on record, so that no clock revives what ended. Returns
@@ -233,6 +230,31 @@ impl Historian {
             recorded.await?;
         }
         Ok(more)
+    }
+}
+
+/// Events that are current no more, taken to be looked at; they go back if that does not come to its
+/// end.
+struct Superseded<'a> {
+    shared: &'a Shared,
+    group: &'a str,
+    events: Vec<u64>,
+}
+
+impl<'a> Superseded<'a> {
+    fn take(shared: &'a Shared, group: &'a str, up_to: u64) -> Self {
+        let events = shared.world_mut().history.take_superseded(group, up_to);
+        Self { shared, group, events }
+    }
+}
+
+impl Drop for Superseded<'_> {
+    fn drop(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        let mut world = self.shared.world_mut();
+        self.events.drain(..).for_each(|seq| world.history.superseded(self.group, seq));
     }
 }
 
@@ -266,14 +288,14 @@ impl Reconciler for Historian {
         let max_age = retention.max_age.get();
         let mut walk = self.walk(group).await?;
         let more_ends = self.record_ends(group, max_age, now).await?;
-        let slice = self.slice(group, &walk, &retention, now)?;
-        walk.cursor = slice.cursor;
+        let mut superseded = Superseded::take(&self.shared, group, walk.cursor);
+        let slice = self.slice(group, &superseded.events, &walk, &retention, now)?;
         if !slice.prune.is_empty() {
-            let outlive = self.prune(slice.prune, now).await?;
-            walk.ids.extend(outlive);
+            self.prune(slice.prune, now).await?;
         }
-        self.forget_ids(group, &mut walk, now).await?;
-        let next_id = walk.ids.first().map(|(until, _)| *until);
+        superseded.events.clear();
+        walk.cursor = slice.cursor;
+        let next_id = self.forget_ids(group, now).await?;
         self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(group), walk);
         if slice.more || more_ends {
             return Ok(Action::RequeueAfter(Duration::from_millis(1)));

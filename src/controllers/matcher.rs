@@ -5,7 +5,7 @@
 //! prefix, a payload entry, an observer); an event looks up only what it has itself. Candidates
 //! are then checked in full by [`Matches::matches`], which is the definition.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -155,6 +155,18 @@ impl Matcher {
     /// The subscriptions for which events of this type end facts.
     pub fn retracting(&self, group: &str, r#type: &str) -> impl Iterator<Item = &Name> {
         self.retract.get(group).and_then(|types| types.get(r#type)).into_iter().flatten()
+    }
+
+    /// The types of event that end facts in a group.
+    pub fn retract_types(&self, group: &str) -> impl Iterator<Item = &str> {
+        self.retract.get(group).into_iter().flat_map(HashMap::keys).map(String::as_str)
+    }
+
+    /// The types of fact that events of this type end.
+    pub fn retracted_by(&self, group: &str, r#type: &str) -> Vec<String> {
+        let specs = self.retracting(group, r#type).filter_map(|name| self.compiled.get(name));
+        let types: BTreeSet<&String> = specs.flat_map(|matches| &matches.spec.types).collect();
+        types.into_iter().cloned().collect()
     }
 }
 

@@ -11,7 +11,7 @@
 //!    [`outcome`]. What it wrote comes back through step 1; [`trial`] is a run that changes nothing.
 //! 5. [`publish`] gives the effective config its revision, [`output`] writes it into files and runs
 //!    hooks.
-//! 6. [`history`] prunes what is neither current nor young; [`status`] tells of every object what
+//! 6. [`quota`] bounds what may become a fact; [`history`] prunes what is neither current nor young; [`status`] tells of every object what
 //!    is true of it, [`part_status`] of every part; [`steps`] has all of it looked at again when the
 //!    clock leaps. [`voice`] keeps the log readable.
 
@@ -29,6 +29,7 @@ pub mod plan;
 pub mod planner;
 pub mod process;
 pub mod publish;
+pub mod quota;
 pub mod request;
 pub mod runner;
 pub mod status;

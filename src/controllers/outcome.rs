@@ -43,6 +43,8 @@ pub struct Ended {
     pub plugin: Arc<Plugin>,
     /// The subscription's name.
     pub subscription: Arc<str>,
+    /// Its uid when the run began.
+    pub subscription_uid: String,
     /// What it was about.
     pub subjects: Vec<Subject>,
     /// What it was sent.
@@ -88,7 +90,9 @@ pub async fn record(
     runs: &Mutex<Kept>,
     voice: &Voice,
 ) -> Result<(), RunError> {
-    let Some(subscription) = shared.world().objects.subscription(&ended.subscription).cloned()
+    // One that was deleted meanwhile, and perhaps made anew, has nothing to do with this run.
+    let subscription = shared.world().objects.subscription(&ended.subscription).cloned();
+    let Some(subscription) = subscription.filter(|s| s.accepted.uid == ended.subscription_uid)
     else {
         return Ok(());
     };

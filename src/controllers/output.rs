@@ -1,65 +1,86 @@
-//! ConfigOutputs: the effective config into a file, and a hook until it succeeds. One reconcile
-//! for each output.
+//! ConfigOutputs: the effective config into a file, and a hook until it succeeds. For each output
+//! one reconcile of its file, here, and one of its hook, in [`hook`]: a hook that is slow or fails
+//! never keeps the file from being the newest.
 //!
 //! Level-triggered: the file is compared with what it should hold now, and the hook runs as long as
-//! the content that it last succeeded for is not the present one. However many changes came while
-//! a hook ran, there is one more run, for the newest. Once a minute each file is looked at: one that
-//! somebody else changed or took away is written anew, and its hook runs again.
+//! the content that it last succeeded for is not what the file holds. However many changes came
+//! while a hook ran, there is one more run, for the newest. Once a minute each file is looked at: one
+//! that somebody else changed or took away is written anew, and its hook runs again.
 
 mod file;
+mod hook;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::publish::Published;
-use super::request::PATH;
 use super::world::Output;
 use crate::api::Time;
-use crate::api::kinds::config::{OnChange, OutputFormat};
+use crate::api::condition::Condition;
+use crate::api::kinds::config::OutputFormat;
 use crate::api::object::ObjectKey;
-use crate::plugin::{
-    Confinement, DEFAULT_GRACE, Exit, HostError, Limits, Outcome, RunSpec, Spawner,
-};
+use crate::plugin::HostError;
 use crate::render::{Document, Effective, Origin};
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
 use crate::store::tables::OutputRow;
 use crate::store::{StoreError, WriteError};
 
-/// Writes outputs.
+pub use self::hook::Hooks;
+
+/// Writes the files of outputs.
 pub struct Outputs {
     shared: Arc<Shared>,
-    spawner: Arc<dyn Spawner>,
+    written: Arc<Written>,
+    /// Files and directories that manifests are read from.
+    watched: Vec<PathBuf>,
+    hooks: TriggerSender<ObjectKey>,
     conditions: TriggerSender<ObjectKey>,
-    cancel: CancellationToken,
-    /// What each file was when it was last found right.
-    checked: Mutex<HashMap<ObjectKey, Checked>>,
 }
+
+/// What each file holds, as far as this process has written it or found it right.
+#[derive(Default)]
+pub struct Written(Mutex<HashMap<ObjectKey, OnDisk>>);
 
 /// When nothing of this has changed, a file that was right is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Checked {
+struct OnDisk {
     uid: String,
     generation: u64,
     /// Digest of the effective config.
     effective: String,
     /// Which version of the file that was.
     file: Option<String>,
+    /// Digest of what is to be brought about with this content.
+    digest: String,
+    /// The effective revision that it is of.
+    revision: u64,
 }
 
-impl Checked {
-    fn of(output: &Output, published: &Published, file: Option<String>) -> Self {
-        Self {
-            uid: output.accepted.uid.clone(),
-            generation: output.accepted.generation,
-            effective: published.digest.clone(),
-            file,
-        }
+impl OnDisk {
+    fn is_of(&self, output: &Output) -> bool {
+        self.uid == output.accepted.uid && self.generation == output.accepted.generation
+    }
+}
+
+impl Written {
+    fn of(&self, key: &ObjectKey) -> Option<OnDisk> {
+        self.lock().get(key).cloned()
+    }
+
+    fn note(&self, key: &ObjectKey, now: OnDisk) {
+        self.lock().insert(key.clone(), now);
+    }
+
+    fn forget(&self, key: &ObjectKey) {
+        self.lock().remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, OnDisk>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,6 +95,9 @@ pub enum OutputError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The file must not be written; another manifest, or another path, is the way out.
+    #[error("spec.path: {0}")]
+    Refused(String),
     /// The content cannot be printed.
     #[error("cannot print the effective config")]
     Print(#[from] serde_json::Error),
@@ -95,69 +119,103 @@ pub enum OutputError {
 }
 
 impl Outputs {
-    /// A writer of outputs that runs hooks on `spawner`.
+    /// A writer of files that wakes `hooks`. Nothing is written where manifests are read from.
     pub fn new(
         shared: Arc<Shared>,
-        spawner: Arc<dyn Spawner>,
+        written: Arc<Written>,
+        watched: Vec<PathBuf>,
+        hooks: TriggerSender<ObjectKey>,
         conditions: TriggerSender<ObjectKey>,
-        cancel: CancellationToken,
     ) -> Self {
-        Self { shared, spawner, conditions, cancel, checked: Mutex::default() }
+        Self { shared, written, watched, hooks, conditions }
     }
 
-    /// Brings the file, then the hook, up to the present.
+    /// Brings the file up to the present, and calls the hook if that is news to it.
     async fn apply(&self, output: &Output) -> Result<(), OutputError> {
+        let key = output.accepted.key();
         let file = (self.shared.identify)(&output.spec.path);
+        let before = self.written.of(key).filter(|on_disk| on_disk.is_of(output));
         let (published, view) = {
             let mut effective = self.shared.effective();
             effective.expire(self.shared.clock.now());
             let published = self.shared.number(&effective);
-            if self.is_checked(output, &published, file) {
+            if file.is_some()
+                && before.as_ref().is_some_and(|on_disk| {
+                    on_disk.file == file && on_disk.effective == published.digest
+                })
+            {
                 return Ok(());
             }
             (published, effective.view())
         };
+        self.may_write(output).await?;
         let content = print(output, view)?;
         let digest = to_apply(output, &content);
-        let name = &output.accepted.resource.key.name;
-        let row = self.shared.store.get::<OutputRow>(name)?;
+        let row = self.shared.store.get::<OutputRow>(&key.name)?;
         let state = row.filter(|row| row.uid == output.accepted.uid);
         let mut is_applied =
             state.as_ref().is_some_and(|row| row.failure.is_none() && row.applied_digest == digest);
-        if let Some(row) = state.filter(|_| is_applied)
+        if let Some(row) = state.as_ref().filter(|_| is_applied)
             && !self
                 .on_file(output, &content, |path, content| Ok(file::holds(path, content)))
                 .await?
         {
-            // Somebody else changed it, and whoever reads it may have read that. First on record:
-            // a crash between the file and the hook must not leave the hook out.
-            tracing::warn!(output = %name, path = %output.spec.path, "the file is not as it was written; it is written anew");
-            let void = OutputRow { applied_digest: String::new(), ..row };
+            // Somebody else changed it, or it held something newer meanwhile, and whoever reads it
+            // may have read that. First on record: a crash between the file and the hook must not
+            // leave the hook out.
+            if before.is_none_or(|on_disk| on_disk.digest == digest) {
+                tracing::warn!(output = %key.name, path = %output.spec.path, "the file is not as it was written; it is written anew");
+            }
+            let void = OutputRow { applied_digest: String::new(), ..row.clone() };
             self.shared.store.write(move |txn| txn.put(&void)).await?;
             is_applied = false;
         }
         self.on_file(output, &content, file::put).await?;
-        let file = (self.shared.identify)(&output.spec.path);
+        let on_disk = OnDisk {
+            uid: output.accepted.uid.clone(),
+            generation: output.accepted.generation,
+            effective: published.digest.clone(),
+            file: (self.shared.identify)(&output.spec.path),
+            digest,
+            revision: published.revision,
+        };
+        self.written.note(key, on_disk.clone());
         fail::fail_point!("output::after_file");
-        if is_applied {
-            self.note_checked(output, &published, file);
+        if output.spec.on_change.is_some() && !is_applied {
+            self.hooks.related(key.clone());
             return Ok(());
         }
-        if let Some(hook) = &output.spec.on_change {
-            self.run_hook(output, hook, &published).await?;
+        // What it does not select has no part in it, but readers look for the newest revision.
+        if !is_applied || state.is_none_or(|row| row.applied_revision != published.revision) {
+            note_applied(&self.shared, output, &on_disk).await?;
         }
-        let applied = OutputRow {
-            name: name.clone(),
-            uid: output.accepted.uid.clone(),
-            applied_digest: digest,
-            applied_revision: published.revision,
-            applied_at: Some(self.shared.clock.now()),
-            failure: None,
-            attempts: 0,
-        };
-        self.shared.store.write(move |txn| txn.put(&applied)).await?;
-        self.note_checked(output, &published, file);
         Ok(())
+    }
+
+    /// Whether the file is this output's to write.
+    async fn may_write(&self, output: &Output) -> Result<(), OutputError> {
+        let (own, path) = (output.accepted.key().clone(), PathBuf::from(&output.spec.path));
+        let first = {
+            let world = self.shared.world();
+            let same = world.objects.outputs().filter(|(_, o)| Path::new(&o.spec.path) == path);
+            same.map(|(key, _)| key.clone()).min()
+        };
+        if let Some(first) = first.filter(|first| *first != own) {
+            let message = format!("{first} writes {} already", path.display());
+            return Err(OutputError::Refused(message));
+        }
+        let watched = self.watched.clone();
+        let inside = tokio::task::spawn_blocking(move || {
+            watched.into_iter().find(|root| file::is_inside(&path, root))
+        });
+        match inside.await? {
+            None => Ok(()),
+            Some(root) => Err(OutputError::Refused(format!(
+                "{} is in {}, where manifests are read from: the output would be taken for one",
+                output.spec.path,
+                root.display()
+            ))),
+        }
     }
 
     /// Does something with the file on a thread that may wait for the disk.
@@ -171,67 +229,44 @@ impl Outputs {
         let acted = tokio::task::spawn_blocking(move || act(&path, content.as_bytes())).await?;
         acted.map_err(|source| OutputError::File { path: output.spec.path.clone(), source })
     }
+}
 
-    fn is_checked(&self, output: &Output, published: &Published, file: Option<String>) -> bool {
-        let now = Checked::of(output, published, file);
-        let checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        now.file.is_some() && checked.get(output.accepted.key()) == Some(&now)
-    }
+/// Puts on record that all is done for what the file holds.
+async fn note_applied(
+    shared: &Shared,
+    output: &Output,
+    on_disk: &OnDisk,
+) -> Result<(), OutputError> {
+    let applied = OutputRow {
+        name: output.accepted.key().name.clone(),
+        uid: on_disk.uid.clone(),
+        applied_digest: on_disk.digest.clone(),
+        applied_revision: on_disk.revision,
+        applied_at: Some(shared.clock.now()),
+        failure: None,
+        attempts: 0,
+    };
+    shared.store.write(move |txn| txn.put(&applied)).await?;
+    Ok(())
+}
 
-    /// `file` is the version that was written, or found right: the hook may take long, and what
-    /// somebody does meanwhile must be seen.
-    fn note_checked(&self, output: &Output, published: &Published, file: Option<String>) {
-        let now = Checked::of(output, published, file);
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        checked.insert(output.accepted.key().clone(), now);
-    }
-
-    async fn run_hook(
-        &self,
-        output: &Output,
-        hook: &OnChange,
-        published: &Published,
-    ) -> Result<(), OutputError> {
-        let name = &output.accepted.resource.key.name;
-        let variable = |key: &str, value: String| (key.to_owned(), value);
-        let spec = RunSpec {
-            executable: hook.executable.clone().into(),
-            args: hook.args.clone(),
-            env: vec![
-                variable("PATH", PATH.to_owned()),
-                variable("ROUTERD_OUTPUT_NAME", name.clone()),
-                variable("ROUTERD_OUTPUT_PATH", output.spec.path.clone()),
-                variable("ROUTERD_EFFECTIVE_REVISION", published.revision.to_string()),
-            ],
-            stdin: Bytes::new(),
-            timeout: hook.timeout.get(),
-            grace: DEFAULT_GRACE,
-            limits: Limits::default(),
-            confinement: Confinement::Hook,
-            sha256: None,
-            label: format!("ConfigOutput/{name}"),
-            warm: None,
-        };
-        let outcome = self.spawner.run(spec, self.cancel.clone()).await?;
-        match outcome.exit {
-            Exit::Code(0) => Ok(()),
-            exit => Err(OutputError::Hook(failure(exit, hook, &outcome))),
-        }
-    }
-
-    async fn note_failure(&self, output: &Output, error: &OutputError) -> Result<(), OutputError> {
-        let name = output.accepted.resource.key.name.clone();
-        let (uid, message) = (output.accepted.uid.clone(), chain(error));
-        let noted = self.shared.store.write(move |txn| {
-            let old = txn.get::<OutputRow>(&name)?.filter(|row| row.uid == uid);
-            let mut row = old.unwrap_or_else(|| OutputRow::new(&name, &uid));
-            row.failure = Some(message);
-            row.attempts = row.attempts.saturating_add(1);
-            txn.put(&row)
-        });
-        noted.await?;
-        Ok(())
-    }
+/// Puts a failure on record. Returns how many there were in a row.
+async fn note_failure(
+    shared: &Shared,
+    output: &Output,
+    error: &OutputError,
+) -> Result<u32, OutputError> {
+    let name = output.accepted.key().name.clone();
+    let (uid, message) = (output.accepted.uid.clone(), chain(error));
+    let noted = shared.store.write(move |txn| {
+        let old = txn.get::<OutputRow>(&name)?.filter(|row| row.uid == uid);
+        let mut row = old.unwrap_or_else(|| OutputRow::new(&name, &uid));
+        row.failure = Some(message);
+        row.attempts = row.attempts.saturating_add(1);
+        txn.put(&row)?;
+        Ok::<_, StoreError>(row.attempts)
+    });
+    Ok(noted.await?.value)
 }
 
 /// Digest of what has to be brought about: this content, at this path, told to this hook.
@@ -256,21 +291,6 @@ fn print(output: &Output, mut effective: Effective) -> Result<String, serde_json
     }
 }
 
-fn failure(exit: Exit, hook: &OnChange, outcome: &Outcome) -> String {
-    let how = match exit {
-        Exit::Code(code) => format!("{} exited with status {code}", hook.executable),
-        Exit::Signal(signal) => format!("{} was killed by signal {signal}", hook.executable),
-        Exit::TimedOut => format!("{} did not end within {}", hook.executable, hook.timeout),
-        Exit::OutputTooLarge => format!("{} wrote too much", hook.executable),
-        Exit::Cancelled => format!("{} was stopped with the daemon", hook.executable),
-    };
-    let stderr = String::from_utf8_lossy(&outcome.stderr.bytes);
-    match stderr.lines().rfind(|line| !line.trim().is_empty()) {
-        Some(last) => format!("{how}: {}", last.chars().take(200).collect::<String>()),
-        None => how,
-    }
-}
-
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -288,7 +308,7 @@ impl Reconciler for Outputs {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Action, OutputError> {
         let Some(output) = self.shared.world().objects.output(key).cloned() else {
             // The file stays as it is: whoever reads it decides what an end means.
-            self.checked.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            self.written.forget(key);
             let name = key.name.clone();
             let forgotten = self.shared.store.write(move |txn| txn.delete::<OutputRow>(&name));
             forgotten.await?;
@@ -299,13 +319,16 @@ impl Reconciler for Outputs {
             return Ok(Action::RequeueAfter(Duration::from_millis(50)));
         }
         let applied = self.apply(&output).await;
-        if let Err(error) = &applied
-            && !self.cancel.is_cancelled()
-        {
-            self.note_failure(&output, error).await?;
+        if let Err(error) = &applied {
+            self.written.forget(key);
+            note_failure(&self.shared, &output, error).await?;
         }
         self.conditions.related(key.clone());
-        applied.map(|()| Action::AwaitChange)
+        match applied {
+            // A change of the manifests is the way out, and it is heard of.
+            Ok(()) | Err(OutputError::Refused(_)) => Ok(Action::AwaitChange),
+            Err(error) => Err(error),
+        }
     }
 
     fn classify(&self, _: &OutputError) -> Failure {
@@ -314,8 +337,7 @@ impl Reconciler for Outputs {
 }
 
 /// What is true of an output, from its stored state.
-pub fn applied(row: Option<&OutputRow>, now: Time) -> crate::api::condition::Condition {
-    use crate::api::condition::Condition;
+pub fn applied(row: Option<&OutputRow>, now: Time) -> Condition {
     match row {
         None => Condition::new("Applied", false, "Pending", "not written yet", now),
         Some(row) => match &row.failure {

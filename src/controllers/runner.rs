@@ -4,8 +4,8 @@
 //! The intent is durable before the plugin starts; parts, work and the run's record are one
 //! transaction after it ended. A crash in between runs the plugin again under the same run key.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,12 +49,25 @@ impl std::fmt::Debug for PluginSlot {
 /// Whether the host can run a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
+    /// The version of the Plugin that was tried.
+    pub version: Version,
     /// It could when it last tried.
     pub ready: bool,
     /// CamelCase word for programs.
     pub reason: &'static str,
     /// A sentence for people.
     pub message: String,
+}
+
+/// Runs of a node at the same time, beside the first of each plugin: a plugin whose runs hang in all
+/// its slots never keeps another one from running.
+pub const MAX_RUNS: usize = 256;
+
+/// Room for the runs beside the first of each plugin, and the slots that wait for it.
+#[derive(Default)]
+struct Further {
+    running: usize,
+    waiting: VecDeque<PluginSlot>,
 }
 
 /// Host failures in a row, and when to try again.
@@ -68,7 +81,7 @@ struct HostTrouble {
 }
 
 /// A version of a plugin: a Plugin that was deleted and made anew counts from 1 again.
-type Version = (String, u64);
+pub type Version = (String, u64);
 
 /// Runs plugins.
 pub struct Runner {
@@ -81,6 +94,7 @@ pub struct Runner {
     backoff: Backoff,
     jitter: Mutex<Jitter>,
     trouble: Mutex<HashMap<Arc<str>, HostTrouble>>,
+    further: Mutex<Further>,
     /// Which runs are recorded.
     runs: Mutex<Kept>,
     voice: Voice,
@@ -132,6 +146,7 @@ impl Runner {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             jitter: Mutex::new(Jitter::seeded(0)),
             trouble: Mutex::default(),
+            further: Mutex::default(),
             runs: Mutex::new(recorded),
             voice: Voice::default(),
         })
@@ -144,7 +159,12 @@ impl Runner {
         items: &[Item],
     ) -> Result<Next, RunError> {
         let due = self.still_due(subscription, items);
-        let subjects = self.intend(plugin, subscription, due).await?;
+        let Some(uid) =
+            self.shared.world().objects.subscription(subscription).map(|s| s.accepted.uid.clone())
+        else {
+            return Ok(Next::Nothing);
+        };
+        let subjects = self.intend(plugin, subscription, &uid, due).await?;
         if subjects.is_empty() {
             return Ok(Next::Nothing);
         }
@@ -174,6 +194,7 @@ impl Runner {
         let ended = Ended {
             plugin: Arc::clone(plugin),
             subscription: Arc::clone(subscription),
+            subscription_uid: uid,
             subjects,
             request: stdin,
             outcome,
@@ -208,17 +229,14 @@ impl Runner {
         &self,
         plugin: &Plugin,
         subscription: &Arc<str>,
+        uid: &str,
         subjects: Vec<Subject>,
     ) -> Result<Vec<Subject>, RunError> {
         if subjects.is_empty() {
             return Ok(subjects);
         }
-        let Some(uid) =
-            self.shared.world().objects.subscription(subscription).map(|s| s.accepted.uid.clone())
-        else {
-            return Ok(Vec::new());
-        };
-        let (name, now) = (subscription.to_string(), self.shared.clock.now());
+        let (name, uid) = (subscription.to_string(), uid.to_owned());
+        let now = self.shared.clock.now();
         let executable = (self.shared.identify)(&plugin.spec.executable);
         let intended = self.shared.store.write(move |txn| {
             let mut kept = Vec::with_capacity(subjects.len());
@@ -253,6 +271,42 @@ impl Runner {
         Ok(kept)
     }
 
+    /// Room for one more run in this slot; without, the slot is called when there is some. Slot 0 of a
+    /// plugin always has it.
+    fn room_for(&self, slot: &PluginSlot) -> Option<RunRoom<'_>> {
+        if slot.slot == 0 {
+            return Some(RunRoom(None));
+        }
+        let mut further = self.further();
+        if further.running < MAX_RUNS {
+            further.running += 1;
+            return Some(RunRoom(Some(self)));
+        }
+        if !further.waiting.contains(slot) {
+            further.waiting.push_back(slot.clone());
+        }
+        None
+    }
+
+    /// A slot that may have been called, and has no use for the room, calls the next.
+    fn pass_on(&self, slot: &PluginSlot) {
+        if slot.slot > 0 {
+            self.call_next();
+        }
+    }
+
+    fn call_next(&self) {
+        let next = {
+            let mut further = self.further();
+            if further.running < MAX_RUNS { further.waiting.pop_front() } else { None }
+        };
+        next.into_iter().for_each(|slot| self.slots.related(slot));
+    }
+
+    fn further(&self) -> MutexGuard<'_, Further> {
+        self.further.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How long the host's trouble with this plugin still holds it back.
     fn held_back(&self, plugin: &Arc<str>, version: &Version) -> Option<Action> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -278,18 +332,25 @@ impl Runner {
             (self.backoff.delay(failures, &mut jitter), false)
         };
         let not_before = Instant::now() + wait;
-        let new = HostTrouble { failures, not_before, version, resting };
+        let new = HostTrouble { failures, not_before, version: version.clone(), resting };
         trouble.insert(Arc::clone(plugin), new);
         drop(trouble);
         let message = chain(error);
         if failures == 1 {
             tracing::warn!(%plugin, error = %message, "the plugin cannot be run; its events wait");
         }
-        self.set_readiness(plugin, Readiness { ready: false, reason: error.reason(), message });
+        let reason = error.reason();
+        self.set_readiness(plugin, Readiness { version, ready: false, reason, message });
         hold(wait, resting)
     }
 
-    fn host_worked(&self, plugin: &Arc<str>, answered: bool, warnings: &[TrustWarning]) {
+    fn host_worked(
+        &self,
+        plugin: &Arc<str>,
+        version: Version,
+        answered: bool,
+        warnings: &[TrustWarning],
+    ) {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
         // A process that fails each time it is started again is well when it has answered.
         let resting = |readiness: Readiness| readiness.reason == "Restarting";
@@ -301,11 +362,12 @@ impl Runner {
             message.push_str("; warning: ");
             message.push_str(&warning.to_string());
         }
-        self.set_readiness(plugin, Readiness { ready: true, reason: "Started", message });
+        let reason = "Started";
+        self.set_readiness(plugin, Readiness { version, ready: true, reason, message });
     }
 
-    /// A plan made between the commit and the end of the run found it still under way and asked for
-    /// nothing: a retry that was due already would be forgotten.
+    /// A plan made while the batch was taken found it still under way and asked for nothing: a retry
+    /// that was due already, or a run that this batch left out, would be forgotten.
     fn plan_again(&self, subscription: &Arc<str>, facts: Vec<FactId>) {
         for fact in facts {
             self.plans.related(SubFact { subscription: Arc::clone(subscription), fact });
@@ -371,6 +433,19 @@ impl Drop for Taken<'_> {
     }
 }
 
+/// Room for a run. The end of one beside the first of its plugin makes room for the slot that has
+/// waited longest.
+struct RunRoom<'a>(Option<&'a Runner>);
+
+impl Drop for RunRoom<'_> {
+    fn drop(&mut self) {
+        if let Some(runner) = self.0 {
+            runner.further().running -= 1;
+            runner.call_next();
+        }
+    }
+}
+
 /// A slot that has a batch, so that due work is offered to the others. It looks again when it is
 /// done, so nobody has to wake it.
 struct Running<'a>(&'a Shared, &'a PluginSlot);
@@ -389,17 +464,23 @@ impl Reconciler for Runner {
         let plugin = self.shared.world().objects.plugin(&key.plugin).cloned();
         let version = plugin.as_deref().and_then(warm_version);
         self.spawner.keep_warm(&key.plugin, version.as_deref());
-        let Some(plugin) = plugin else { return Ok(Action::AwaitChange) };
+        let Some(plugin) = plugin else {
+            self.pass_on(key);
+            return Ok(Action::AwaitChange);
+        };
         let concurrency = plugin.spec.concurrency;
         if key.slot >= concurrency {
             // What waited for a subject that ran here until now is left to the slots there are.
             self.slots.related(PluginSlot { plugin: Arc::clone(&key.plugin), slot: 0 });
+            self.pass_on(key);
             return Ok(Action::AwaitChange);
         }
         let version = (plugin.accepted.uid.clone(), plugin.accepted.generation);
         if let Some(held) = self.held_back(&key.plugin, &version) {
+            self.pass_on(key);
             return Ok(held);
         }
+        let Some(_room) = self.room_for(key) else { return Ok(Action::AwaitChange) };
         let max = usize::try_from(plugin.spec.batch.max_events).unwrap_or(1);
         let (pick, idle) = {
             let mut dispatch = self.shared.dispatch();
@@ -436,9 +517,9 @@ impl Reconciler for Runner {
                 let facts: Vec<_> = taken.items.iter().map(|item| item.fact).collect();
                 drop(taken);
                 if let Next::Ended { answered, warnings } = next {
-                    self.host_worked(&key.plugin, answered, &warnings);
-                    self.plan_again(&subscription, facts);
+                    self.host_worked(&key.plugin, version, answered, &warnings);
                 }
+                self.plan_again(&subscription, facts);
                 // There may be more; the look is cheap, and a slot never sleeps on work.
                 Ok(Action::HoldFor(Duration::ZERO))
             }
@@ -449,3 +530,6 @@ impl Reconciler for Runner {
         Failure::Retry
     }
 }
+
+#[cfg(test)]
+mod tests;

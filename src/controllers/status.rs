@@ -61,7 +61,7 @@ impl Conditions {
         if let Ok(spec) = spec_of(&accepted.resource) {
             conditions.extend(inert(key, now));
             conditions.extend(resolved(&world, &spec, accepted, &problems, now));
-            conditions.extend(self.plugin(&spec, &key.name, now));
+            conditions.extend(self.plugin(&spec, accepted, now));
             conditions.extend(self.sandboxed(&spec, now));
             conditions.extend(suspended(&spec, now));
             conditions.extend(dead_lettered(&world, &spec, &key.name, now));
@@ -77,11 +77,16 @@ impl Conditions {
         Some(conditions.into_iter().map(|c| c.at_generation(generation)).collect())
     }
 
-    fn plugin(&self, spec: &Spec, name: &str, now: Time) -> Option<Condition> {
+    /// What the last try showed, if it was of this version.
+    fn plugin(&self, spec: &Spec, accepted: &Accepted, now: Time) -> Option<Condition> {
         if !matches!(spec, Spec::Plugin(_)) {
             return None;
         }
-        let readiness = self.shared.readiness(name)?;
+        let version = (accepted.uid.clone(), accepted.generation);
+        let readiness = self.shared.readiness(&accepted.key().name)?;
+        if readiness.version != version {
+            return None;
+        }
         let message = readiness.message;
         Some(Condition::new(PLUGIN_READY, readiness.ready, readiness.reason, message, now))
     }

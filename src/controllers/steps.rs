@@ -10,20 +10,46 @@ use tokio::time::{Instant, sleep};
 use super::Shared;
 use super::follow::{Triggers, keep_time};
 use crate::runtime::{Shutdown, Trigger};
+use crate::sources::clock_set::ClockSet;
+use crate::sources::node_time::HOLD;
 
-/// How often the two clocks are compared. A leap is noticed this late at most.
+/// How often the two clocks are compared while there is reason to: a leap is noticed this late at
+/// most.
 const EVERY: Duration = Duration::from_secs(10);
+/// How long there is reason to after the clock was set: until a leap that is held is believed.
+const AFTERMATH: Duration = Duration::from_secs(HOLD.as_secs() + 3 * EVERY.as_secs());
 /// What the clocks may drift apart in that time without being looked at: an expiry is at most
 /// this late because of it.
 const DRIFT: SignedDuration = SignedDuration::from_millis(500);
 
-/// Watches for steps of node time until `shutdown` drains.
-pub async fn watch(shared: Arc<Shared>, triggers: Triggers, shutdown: Shutdown) {
+/// Watches for steps of node time until `shutdown` drains. Where nobody tells when the clock is set,
+/// it looks again and again.
+pub async fn watch(
+    shared: Arc<Shared>,
+    triggers: Triggers,
+    told: Option<ClockSet>,
+    shutdown: Shutdown,
+) {
     let mut last = (shared.clock.now(), Instant::now());
+    let mut calm = Instant::now();
     loop {
+        let told = async {
+            match &told {
+                Some(set) if calm <= Instant::now() => {
+                    set.happened().await;
+                    true
+                }
+                _ => {
+                    sleep(EVERY).await;
+                    false
+                }
+            }
+        };
         tokio::select! {
             () = shutdown.draining() => return,
-            () = sleep(EVERY) => {}
+            told = told => if told {
+                calm = Instant::now() + AFTERMATH;
+            },
         }
         let now = (shared.clock.now(), Instant::now());
         let by_node = now.0.duration_since(last.0);

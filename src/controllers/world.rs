@@ -15,6 +15,7 @@ pub use self::history::History;
 pub use self::objects::{Group, Objects, Output, Plugin, Subscription};
 use crate::api::Time;
 use crate::api::accepted::Accepted;
+use crate::api::event::Event;
 use crate::api::fact::FactId;
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
@@ -267,7 +268,8 @@ impl World {
         if !fact.is_ended(max_age) || self.has_part(id) {
             return None;
         }
-        let siblings = self.facts.siblings(&fact).filter(|sibling| self.retracts(sibling));
+        let types = self.objects.matcher.retract_types(group);
+        let siblings = types.flat_map(|r#type| self.facts.siblings_of_type(&fact, r#type));
         let retractions: Vec<u64> = siblings.map(|sibling| sibling.seq).collect();
         for seq in retractions.into_iter().chain([fact.seq]) {
             self.history.superseded(group, seq);
@@ -300,9 +302,23 @@ impl World {
         matched.chain(parts).chain(works).collect()
     }
 
-    /// Room for new live facts in a group.
-    pub fn room(&self, group: &str, now: Time) -> u64 {
+    /// Room for one more fact like this event's in its group; `None` if it needs none, because it
+    /// retracts a fact that is known. Retractions take no room from what they speak of; those that
+    /// speak of nothing known have a limit of the same size to themselves.
+    pub fn room(&self, event: &Event, now: Time) -> Option<u64> {
+        let group = event.group.as_str();
         let limit = self.objects.group(group).map_or(0, |g| g.spec.limits.max_live_facts);
-        limit.saturating_sub(self.facts.live(group, now) as u64)
+        let matcher = &self.objects.matcher;
+        let retracts = |r#type: &str| matcher.retracting(group, r#type).next().is_some();
+        let of_type = |r#type| self.facts.unended_of_type(group, r#type);
+        let retractions = matcher.retract_types(group).map(of_type).sum::<usize>();
+        let counted = if !retracts(&event.r#type) {
+            self.facts.live(group, now).saturating_sub(retractions)
+        } else if self.facts.is_about(event, |r#type| !retracts(r#type)) {
+            return None;
+        } else {
+            retractions
+        };
+        Some(limit.saturating_sub(counted as u64))
     }
 }

@@ -24,12 +24,12 @@ pub fn outside(
     files: &Arc<Files>,
     node: &Node,
 ) -> receiver::Outside {
-    let (limits, counts) = (node.clone(), node.clone());
+    let counts = node.clone();
     receiver::Outside {
         store: store.clone(),
         clock: Arc::clone(clock),
         files: Arc::clone(files),
-        room: Arc::new(move |group, event_type| limits.room(group, event_type)),
+        room: node.room(),
         stored: Arc::new(move |group| counts.historian.stored(group).unwrap_or(0)),
     }
 }

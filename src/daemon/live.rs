@@ -12,6 +12,7 @@ use super::listeners::Listeners;
 use super::node::Node;
 use super::peers::Peers;
 use crate::api::Time;
+use crate::api::condition::Condition;
 use crate::api::fact::add;
 use crate::control::{
     self, Converged, Effective, EffectiveRevision, GroupFigures, ListenerView, Live, PeerFigures,
@@ -20,6 +21,8 @@ use crate::control::{
 use crate::controllers::publish::Published;
 use crate::runtime::KeyState;
 use crate::sources::config_dir::ConfigHandle;
+use crate::sources::node_time::SystemClock;
+use crate::store::events::Room;
 
 /// Keys of each controller that are listed as pending.
 const LISTED: usize = 100;
@@ -27,6 +30,7 @@ const LISTED: usize = 100;
 /// What only the running daemon knows.
 pub struct Running {
     node: Node,
+    node_time: Arc<SystemClock>,
     config: ConfigHandle,
     peers: Peers,
     listeners: Listeners,
@@ -38,15 +42,25 @@ pub struct Running {
 
 impl Running {
     /// Answers for `node`.
-    pub fn new(node: Node, config: ConfigHandle, peers: Peers, listeners: Listeners) -> Self {
+    pub fn new(
+        node: Node,
+        node_time: Arc<SystemClock>,
+        config: ConfigHandle,
+        peers: Peers,
+        listeners: Listeners,
+    ) -> Self {
         let started_at = node.shared.clock.now();
-        Self { node, config, peers, listeners, started_at, view: Mutex::default() }
+        Self { node, node_time, config, peers, listeners, started_at, view: Mutex::default() }
     }
 }
 
 impl Live for Running {
     fn started_at(&self) -> Time {
         self.started_at
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        self.node_time.step().map(|step| step.condition()).into_iter().collect()
     }
 
     fn config(&self) -> control::ConfigReport {
@@ -157,8 +171,8 @@ impl Live for Running {
             .collect()
     }
 
-    fn room(&self, group: &str, event_type: &str) -> Option<u64> {
-        self.node.room(group, event_type)
+    fn room(&self) -> Arc<dyn Room> {
+        self.node.room()
     }
 
     fn listener(&self, group: &str) -> Option<ListenerView> {

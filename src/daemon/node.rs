@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use crate::api::object::ObjectKey;
 use crate::controllers::Shared;
 use crate::controllers::follow::{Follower, StoreSource, Triggers};
 use crate::controllers::history::Historian;
-use crate::controllers::output::Outputs;
+use crate::controllers::output::{Hooks, Outputs, Written};
 use crate::controllers::part_status::PartConditions;
 use crate::controllers::planner::Planner;
 use crate::controllers::publish::Publisher;
+use crate::controllers::quota::Quota;
 use crate::controllers::runner::{PluginSlot, RunError, Runner};
 use crate::controllers::status::Conditions;
 use crate::controllers::steps;
@@ -29,11 +31,12 @@ use crate::runtime::{
     Backoff, Controller, Observer, Pending, Progress, Ready, Reflector, Shutdown, Stopped,
     TaskGroup, converged,
 };
+use crate::sources::clock_set::ClockSet;
 use crate::store::Store;
+use crate::store::events::Room;
 
-/// Plugins that run at the same time on this node, whatever their own `concurrency`.
-pub const MAX_RUNS: usize = 256;
-/// ConfigOutputs whose hooks run at the same time: a slow one must not hold up its neighbours.
+/// ConfigOutputs whose files are written, and whose hooks run, at the same time: a slow one must not
+/// hold up its neighbours.
 const MAX_OUTPUTS: usize = 64;
 /// Plans carried out at the same time: they wait for the disk together.
 const MAX_PLANS: usize = 256;
@@ -55,6 +58,10 @@ pub struct Outside {
     pub identify: Identify,
     /// What is known of the config beside what was accepted.
     pub reported: Reported,
+    /// Files and directories that manifests are read from: no output is written there.
+    pub watched: Vec<PathBuf>,
+    /// Tells when the wall clock was set; without it the clock is looked at every ten seconds.
+    pub clock_set: Option<ClockSet>,
 }
 
 /// A running node, to ask and to wake.
@@ -68,6 +75,7 @@ pub struct Node {
     pub triggers: Triggers,
     /// Whether everything that is stored was taken in.
     pub ready: Ready,
+    quota: Arc<Quota>,
     observers: Vec<Observer>,
     progress: Progress,
 }
@@ -79,7 +87,7 @@ impl Node {
         group: &mut TaskGroup,
         shutdown: &Shutdown,
     ) -> Result<Self, RunError> {
-        let Outside { store, clock, spawner, identify, reported } = outside;
+        let Outside { store, clock, spawner, identify, reported, watched, clock_set } = outside;
         let shared = Arc::new(Shared::new(store.clone(), Arc::clone(&clock), identify, reported));
         let quick = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
         let reflector = Reflector::new("store", quick);
@@ -92,7 +100,8 @@ impl Node {
             .after(ready.clone())
             .full_pass(FULL_PASS, move || given_up.world().given_up());
         let slots = Controller::<PluginSlot>::new("runs", quick)
-            .concurrency(runs_at_once(MAX_RUNS))
+            // The runner bounds them, plugin by plugin.
+            .concurrency(NonZeroUsize::MAX)
             .timeout(RUN_TIMEOUT)
             .after(ready.clone());
         let history = Controller::<Arc<str>>::new("history", quick).after(ready.clone());
@@ -100,14 +109,19 @@ impl Node {
         let published = Controller::<()>::new("effective", quick)
             .after(ready.clone())
             .full_pass(FULL_PASS, || vec![()]);
-        let (to_write, all_outputs) = (ready.clone(), Arc::clone(&shared));
+        let (all_files, all_hooks) = (Arc::clone(&shared), Arc::clone(&shared));
+        let all_outputs = |shared: &Shared| -> Vec<ObjectKey> {
+            shared.world().objects.outputs().map(|(key, _)| key.clone()).collect()
+        };
         let outputs = Controller::<ObjectKey>::new("outputs", quick)
             .concurrency(runs_at_once(MAX_OUTPUTS))
+            .after(ready.clone())
+            .full_pass(FULL_PASS, move || all_outputs(&all_files));
+        let hooks = Controller::<ObjectKey>::new("hooks", quick)
+            .concurrency(runs_at_once(MAX_OUTPUTS))
             .timeout(RUN_TIMEOUT)
-            .after(to_write)
-            .full_pass(FULL_PASS, move || {
-                all_outputs.world().objects.outputs().map(|(key, _)| key.clone()).collect()
-            });
+            .after(ready.clone())
+            .full_pass(FULL_PASS, move || all_outputs(&all_hooks));
         let parts = Controller::<SubFact>::new("part-conditions", quick)
             .concurrency(runs_at_once(MAX_PLANS))
             .after(ready.clone());
@@ -118,6 +132,7 @@ impl Node {
             conditions: conditions.triggers(),
             published: published.triggers(),
             outputs: outputs.triggers(),
+            hooks: hooks.triggers(),
             parts: parts.triggers(),
         };
         let observers = vec![
@@ -126,10 +141,12 @@ impl Node {
             history.observer(),
             published.observer(),
             outputs.observer(),
+            hooks.observer(),
             conditions.observer(),
             parts.observer(),
         ];
         let progress = reflector.progress();
+        let quota = Arc::new(Quota::new(Arc::clone(&shared), progress.clone()));
 
         let planner = Arc::new(Planner::new(Arc::clone(&shared), triggers.slots.clone()));
         let cancel = CancellationToken::new();
@@ -143,9 +160,18 @@ impl Node {
         )?);
         let publisher = Arc::new(Publisher::new(Arc::clone(&shared), triggers.clone())?);
         let processes = Arc::clone(&spawner);
+        let written = Arc::new(Written::default());
         let writer = Arc::new(Outputs::new(
             Arc::clone(&shared),
+            Arc::clone(&written),
+            watched,
+            triggers.hooks.clone(),
+            triggers.conditions.clone(),
+        ));
+        let caller = Arc::new(Hooks::new(
+            Arc::clone(&shared),
             Arc::clone(&spawner),
+            written,
             triggers.conditions.clone(),
             cancel.clone(),
         ));
@@ -162,7 +188,8 @@ impl Node {
             Ok::<_, Infallible>(())
         });
         group.background("clock-steps", {
-            let steps = steps::watch(Arc::clone(&shared), triggers.clone(), shutdown.clone());
+            let (shared, triggers) = (Arc::clone(&shared), triggers.clone());
+            let steps = steps::watch(shared, triggers, clock_set, shutdown.clone());
             async move {
                 steps.await;
                 Ok::<_, Infallible>(())
@@ -173,12 +200,13 @@ impl Node {
         group.critical("runs", slots.run(runner, shutdown.clone()));
         group.critical("effective", published.run(publisher, shutdown.clone()));
         group.critical("outputs", outputs.run(writer, shutdown.clone()));
+        group.critical("hooks", hooks.run(caller, shutdown.clone()));
         group.critical("history", history.run(Arc::clone(&historian), shutdown.clone()));
         let teller = Arc::new(Conditions::new(Arc::clone(&shared), spawner));
         group.critical("conditions", conditions.run(teller, shutdown.clone()));
         let teller = Arc::new(PartConditions::new(Arc::clone(&shared))?);
         group.critical("part-conditions", parts.run(teller, shutdown.clone()));
-        Ok(Self { shared, historian, triggers, ready, observers, progress })
+        Ok(Self { shared, historian, triggers, ready, quota, observers, progress })
     }
 
     /// Waits for the fixed point: everything up to the store's head is taken in, nothing is
@@ -209,14 +237,9 @@ impl Node {
             .collect()
     }
 
-    /// Room for new live facts in a group; `None` where the limit does not count for this type: a
-    /// retraction must go through when the group is full.
-    pub fn room(&self, group: &str, event_type: &str) -> Option<u64> {
-        let world = self.shared.world();
-        if world.objects.matcher.retracting(group, event_type).next().is_some() {
-            return None;
-        }
-        Some(world.room(group, self.shared.clock.now()))
+    /// Room for new live facts.
+    pub fn room(&self) -> Arc<dyn Room> {
+        Arc::clone(&self.quota) as Arc<dyn Room>
     }
 
     /// What each controller has done.

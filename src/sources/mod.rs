@@ -10,6 +10,7 @@
 //! * [`node_time`] guards the wall clock against steps.
 
 pub mod acceptance;
+pub mod clock_set;
 pub mod config_dir;
 pub mod node_time;
 pub mod report;

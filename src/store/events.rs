@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::tables::{EventRow, FactRow, IdentityRow};
-use super::{StoreError, Txn};
+use super::{Revision, StoreError, Txn};
 use crate::api::Time;
 use crate::api::event::{Event, EventError};
 use crate::api::fact::{FactId, Stretch, add, end_of, is_newer, melt};
@@ -17,9 +17,31 @@ pub const MAX_EVENTS_PER_TXN: usize = 1 << SEQ_BITS;
 const SEQ_BITS: u32 = 12;
 
 /// The largest sequence number that a transaction up to `revision` can have given.
-pub const fn last_seq_of(revision: super::Revision) -> u64 {
+pub const fn last_seq_of(revision: Revision) -> u64 {
     (revision << SEQ_BITS) | (MAX_EVENTS_PER_TXN as u64 - 1)
 }
+
+/// Room for new live facts, asked for within the transaction that would make them.
+pub trait Room: Send + Sync {
+    /// How many new live facts fit into the event's group beside all that earlier transactions made;
+    /// `None` where the limit does not count: a retraction must go through when the group is full.
+    fn left(&self, txn: &Txn<'_>, event: &Event) -> Result<Option<u64>, StoreError>;
+
+    /// The transaction with this revision makes so many live facts in `group`, if it takes effect.
+    fn made(&self, revision: Revision, group: &str, facts: u64);
+}
+
+/// Room that depends on the event alone.
+impl<F: Fn(&Event) -> Option<u64> + Send + Sync> Room for F {
+    fn left(&self, _: &Txn<'_>, event: &Event) -> Result<Option<u64>, StoreError> {
+        Ok(self(event))
+    }
+
+    fn made(&self, _: Revision, _: &str, _: u64) {}
+}
+
+/// How long an id is remembered after its receipt at most, however far off its event's expiry.
+pub const LONGEST_MEMORY: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the receiving side knows about the event beside the event itself.
 #[derive(Debug, Clone)]
@@ -34,7 +56,7 @@ pub struct Receipt {
     pub replay_window: Duration,
     /// The group's `retention.maxAge`.
     pub max_age: Duration,
-    /// Room for new live facts; `None` lets retractions and history through.
+    /// New live facts that fit yet; `None` where the limit does not count for this event.
     pub room: Option<u64>,
 }
 
@@ -79,6 +101,20 @@ pub enum Refusal {
     /// The store failed to read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Whether a fact of one of `types` is stored that has the observer and the name of this event.
+pub fn speaks_of<T: AsRef<str>>(
+    txn: &Txn<'_>,
+    event: &Event,
+    types: &[T],
+) -> Result<bool, StoreError> {
+    for r#type in types {
+        if txn.contains::<FactRow>(&FactId::of_type(event, r#type.as_ref()))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Accepts `event` within a transaction; `index` tells the events of one transaction apart and is
@@ -132,7 +168,10 @@ fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow 
         seq: row.seq,
         observed_at: row.observed_at(),
         expires_at: row.event.expires_at,
-        keep_until: row.event.expires_at.map_or(window, |at| at.max(window)),
+        keep_until: row
+            .event
+            .expires_at
+            .map_or(window, |at| at.min(add(row.received_at, LONGEST_MEMORY)).max(window)),
     }
 }
 

@@ -26,6 +26,8 @@ pub const STATUS: Table = Table::new(0x11, "status", 1);
 pub const EVENTS: Table = Table::new(0x20, "events", 1);
 /// Event ids, which outlive their events.
 pub const IDENTITIES: Table = Table::new(0x21, "identities", 1);
+/// Ids whose events are pruned, by the time when they may be forgotten.
+pub const LINGERING: Table = Table::new(0x23, "lingering", 1);
 /// The newest event of each fact key.
 pub const FACTS: Table = Table::new(0x22, "facts", 1);
 /// Work of subscriptions on facts.
@@ -152,6 +154,30 @@ impl Record for IdentityRow {
 
     fn key(&self) -> Self::Key {
         (self.group.clone(), self.id.clone())
+    }
+}
+
+/// An id that outlives its event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LingeringId {
+    /// The group.
+    pub group: String,
+    /// Until when the id was to be remembered when its event was pruned.
+    pub until: Time,
+    /// The event's id.
+    pub id: String,
+}
+
+impl Record for LingeringId {
+    const TABLE: Table = LINGERING;
+    /// The group; the time in seconds, rounded up, from the beginning of the calendar; the id.
+    type Key = (String, u64, String);
+
+    fn key(&self) -> Self::Key {
+        let whole = self.until.as_second() + i64::from(self.until.subsec_nanosecond() > 0);
+        let from_the_start = whole.saturating_sub(Time::MIN.as_second());
+        (self.group.clone(), from_the_start.unsigned_abs(), self.id.clone())
     }
 }
 

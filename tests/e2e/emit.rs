@@ -155,3 +155,45 @@ fn lines_come_from_a_file_too_and_without_a_daemon() {
     let _daemon = node.serve();
     assert_eq!(node.ctl("get events -o json").json()[0]["id"], "one");
 }
+
+fn emit_lines(node: &Node, lines: impl Iterator<Item = serde_json::Value>) -> usize {
+    let mut text = String::new();
+    lines.for_each(|line| writeln!(text, "{line}").expect("text"));
+    let answers = node.ctl_reading("emit -f - -o json", &text).lines();
+    answers.iter().filter(|answer| answer["accepted"] == true).count()
+}
+
+#[test]
+fn a_flood_of_retractions_about_nothing_takes_no_room_from_facts_and_has_a_limit() {
+    let node = Node::new();
+    let counted = node.counted_plugin("");
+    let small = group().replace("here}", "here, limits: {maxLiveFacts: 20}}");
+    let wants = subscription("s", "p", "[seen]\n    retractTypes: [gone]", "");
+    node.write("all.yaml", &[small, plugin("p", &counted, ""), wants].join("---\n"));
+    let daemon = node.serve();
+    let of = |kind: &str, from: u32, to: u32| {
+        let kind = kind.to_owned();
+        (from..to).map(move |n| json!({"group": "edge", "type": kind, "subject": format!("s{n}"), "ttl": "1h"}))
+    };
+    assert_eq!(emit_lines(&node, of("gone", 1000, 1100)), 20, "as many as there may be facts");
+    assert_eq!(emit_lines(&node, of("seen", 0, 30)), 20, "the facts have their own room");
+    // What is known may be retracted, whatever else there is.
+    assert_eq!(emit_lines(&node, of("gone", 0, 20)), 20);
+    assert_eq!(emit_lines(&node, of("gone", 20, 30)), 0);
+    node.converge();
+    assert_eq!(node.effective().iter().filter(|r| r["kind"] == "RemoteAddressClaim").count(), 0);
+    assert!(daemon.stop().success());
+    // The same without a daemon.
+    assert_eq!(emit_lines(&node, of("gone", 2000, 2010)), 0);
+    assert_eq!(emit_lines(&node, of("seen", 40, 50)), 0);
+    assert_eq!(
+        emit_lines(
+            &node,
+            of("gone", 0, 20).map(|mut line| {
+                line["id"] = line["subject"].clone();
+                line
+            })
+        ),
+        20
+    );
+}

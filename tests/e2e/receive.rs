@@ -42,7 +42,10 @@ fn keygen(node: &Node) -> String {
 
 /// Pushes an event as a node that knows `secret`; the status and the body.
 fn push(host: &str, secret: &str, event: &Value) -> std::io::Result<(u16, Value)> {
-    let body = event.to_string();
+    post(host, secret, "application/json", &event.to_string())
+}
+
+fn post(host: &str, secret: &str, kind: &str, body: &str) -> std::io::Result<(u16, Value)> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let now = i64::try_from(now).expect("before the end of time");
     let signature = Key::new(secret.as_bytes()).sign(now, body.as_bytes());
@@ -50,7 +53,7 @@ fn push(host: &str, secret: &str, event: &Value) -> std::io::Result<(u16, Value)
     write!(
         stream,
         "POST /v1/events HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
-         X-Routerd-Timestamp: {now}\r\nX-Routerd-Signature: {signature}\r\n\
+         Content-Type: {kind}\r\nX-Routerd-Timestamp: {now}\r\nX-Routerd-Signature: {signature}\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
@@ -98,6 +101,56 @@ fn the_shipped_receiver_works_after_keygen_and_a_pushed_event_becomes_a_claim() 
     assert_eq!(status, 401);
     let listener = &node.status()["groups"][0]["listener"];
     assert_eq!((&listener["received"], &listener["rejected"]["signature"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn what_the_cloud_events_project_s_own_crate_writes_becomes_a_claim() {
+    use cloudevents::{EventBuilder, EventBuilderV10};
+    let host = &address(12);
+    let node = shipped(host);
+    let secret = keygen(&node);
+    let _daemon = node.serve();
+    node.converge();
+    let event = |id: &str, last: u8| {
+        let address = format!("10.88.60.{last}/32");
+        EventBuilderV10::new()
+            .id(id)
+            .ty("routerd.client.ipv4.observed")
+            .source("/nodes/onprem-router")
+            .subject(address.as_str())
+            .time("2026-05-30T12:00:00Z")
+            .extension("expirytime", "2099-05-30T12:00:00Z")
+            .data(
+                "application/json",
+                json!({"address": address, "domain": "cloudedge-same-subnet"}),
+            )
+            .build()
+            .expect("a CloudEvent")
+    };
+    let one = serde_json::to_string(&event("ce-1", 21)).expect("it encodes");
+    let kind = "application/cloudevents+json; charset=utf-8";
+    let (status, answer) = post(host, &secret, kind, &one).expect("an answer");
+    assert_eq!((status, &answer["accepted"]), (200, &json!(true)), "{answer}");
+    let list = serde_json::to_string(&[event("ce-1", 21), event("ce-2", 22), event("ce-3", 23)]);
+    let kind = "application/cloudevents-batch+json";
+    let (status, answer) =
+        post(host, &secret, kind, &list.expect("it encodes")).expect("an answer");
+    assert_eq!(status, 200, "{answer}");
+    let duplicates: Vec<_> = answer["results"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|result| result["duplicate"] == true)
+        .collect();
+    assert_eq!(duplicates, [true, false, false]);
+    node.converge();
+    let claims = node.effective();
+    let names: Vec<_> = claims
+        .iter()
+        .filter(|r| r["kind"] == "RemoteAddressClaim")
+        .map(|r| r["metadata"]["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names, ["onprem-10-88-60-21", "onprem-10-88-60-22", "onprem-10-88-60-23"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod harness;
 
 mod clock;
+mod disk;
 mod faults;
 mod pair;
 mod proxy;

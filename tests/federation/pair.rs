@@ -57,7 +57,13 @@ pub fn receiver_manifest(node: &Node, address: SocketAddr) -> String {
 
 impl Pair {
     pub fn start() -> Self {
+        Self::start_with(|_| Ok(())).expect("nothing to prepare")
+    }
+
+    /// The same, once something was done to the receiver's place.
+    pub fn start_with(prepare: impl FnOnce(&Node) -> Result<(), String>) -> Result<Self, String> {
         let (onprem, cloud, address) = (Node::new(), Node::new(), free_port());
+        prepare(&cloud)?;
         let proxy = Proxy::before(address);
         for node in [&onprem, &cloud] {
             write_secret(&node.path("secret"), "a secret of both");
@@ -66,7 +72,7 @@ impl Pair {
         onprem.write("peer.yaml", &sender_manifest(&onprem, &proxy.url()));
         let receiver = Some(cloud.serve());
         let sender = Some(onprem.serve());
-        Self { onprem, cloud, address, proxy, sender, receiver }
+        Ok(Self { onprem, cloud, address, proxy, sender, receiver })
     }
 
     /// Emits events, a new subject each.

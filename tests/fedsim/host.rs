@@ -249,6 +249,8 @@ impl Host {
             spawner: Arc::new(NoPlugins),
             identify: Box::new(|_| None),
             reported: Box::new(move |accepted| told.condition(accepted).into_iter().collect()),
+            watched: Vec::new(),
+            clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");
         let outside = Outside {

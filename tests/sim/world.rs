@@ -113,6 +113,8 @@ impl Host {
                 Some(format!("{path}@{} {file:?}", version.load(SeqCst)))
             }),
             reported: Box::new(|_| Vec::new()),
+            watched: Vec::new(),
+            clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");
         self.up = Some(Up { node, store, group, shutdown });

@@ -94,12 +94,13 @@ fn head(status: &StatusView) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn tables(status: &StatusView) -> [Option<Table>; 5] {
+fn tables(status: &StatusView) -> [Option<Table>; 6] {
     [
         groups(status),
         peers(status),
         subscriptions(status),
         plugins(status),
+        outputs(status),
         pending(status, status.now),
     ]
 }
@@ -200,6 +201,22 @@ fn plugins(status: &StatusView) -> Option<Table> {
         ]);
     }
     (!status.plugins.is_empty()).then_some(table)
+}
+
+fn outputs(status: &StatusView) -> Option<Table> {
+    let mut table = Table::new(&["OUTPUT", "APPLIED", "REASON", "PATH"]);
+    for output in &status.outputs {
+        table.row([
+            output.name.clone(),
+            output
+                .applied
+                .map_or("unknown", |applied| if applied { "yes" } else { "no" })
+                .to_owned(),
+            output.reason.clone(),
+            output.path.clone(),
+        ]);
+    }
+    (!status.outputs.is_empty()).then_some(table)
 }
 
 fn pending(status: &StatusView, now: Time) -> Option<Table> {

@@ -15,6 +15,7 @@ use super::*;
 use crate::api::Time;
 use crate::api::accepted::{Accepted, SourceRef};
 use crate::api::clock::Clock;
+use crate::api::event::Event;
 use crate::api::kinds::decode::decode_value;
 use crate::api::value::Value;
 use crate::control::client::{Client, ClientError, Target};
@@ -23,6 +24,7 @@ use crate::control::{
     Answer, ConfigReport, Converged, Effective, EffectiveRevision, GroupFigures, Live,
     MAX_LINE_BYTES, Pending, Reason, WaitAnswer,
 };
+use crate::store::events::Room;
 use crate::store::{MemoryEngine, Store};
 
 const NOW: &str = "2026-05-30T12:00:00Z";
@@ -37,7 +39,7 @@ impl Clock for Fixed {
 
 /// A daemon that never converges, and whose groups have as much room as they are given.
 struct Daemon {
-    room: AtomicU64,
+    room: Arc<AtomicU64>,
 }
 
 impl Live for Daemon {
@@ -76,8 +78,11 @@ impl Live for Daemon {
         }]
     }
 
-    fn room(&self, _: &str, event_type: &str) -> Option<u64> {
-        (event_type != "gone").then(|| self.room.load(Ordering::Relaxed))
+    fn room(&self) -> Arc<dyn Room> {
+        let room = Arc::clone(&self.room);
+        Arc::new(move |event: &Event| {
+            (event.r#type != "gone").then(|| room.load(Ordering::Relaxed))
+        })
     }
 
     fn groups(&self) -> BTreeMap<String, GroupFigures> {
@@ -133,7 +138,7 @@ async fn node(objects: Vec<Accepted>, limits: Limits) -> Node {
     let path = dir.path().join("control.sock");
     let store = Store::in_memory(MemoryEngine::default());
     store.write(move |txn| objects.iter().try_for_each(|object| txn.put(object))).await.unwrap();
-    let daemon = Arc::new(Daemon { room: AtomicU64::new(u64::MAX) });
+    let daemon = Arc::new(Daemon { room: Arc::new(AtomicU64::new(u64::MAX)) });
     let live: Arc<dyn Live> = Arc::clone(&daemon) as _;
     let control = Control::new(store, Arc::new(Fixed), live);
     let server = Server::bind(&path, limits).unwrap();

@@ -6,6 +6,7 @@ use super::*;
 use crate::api::event::Event;
 use crate::controllers::fixture::{Bench, Reply, answer, event, until};
 use crate::store::events::Outcome;
+use crate::store::{Fault, Operation};
 
 const NO_PLUGIN: fn(&Json) -> Reply = |_| Reply::Exit(1);
 
@@ -188,6 +189,60 @@ async fn an_id_outlives_its_event_until_its_time_and_is_then_forgotten() {
     bench.at(600);
     bench.prune().await;
     assert!(bench.store.get::<IdentityRow>(&key).expect("read").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_outlives_its_event_is_forgotten_in_time_also_after_a_restart() {
+    let mut bench = Bench::new(short(100), NO_PLUGIN).await;
+    for n in 0..3 {
+        bench.emit(event(&format!("e{n}"), "other", &format!("s{n}"), 0)).await;
+    }
+    bench.at(100);
+    bench.prune().await;
+    bench.restart().await;
+    bench.historian = Historian::new(Arc::clone(&bench.shared));
+    let Action::RequeueAfter(pause) = bench.prune().await else { panic!("it looks again") };
+    assert!(pause <= Duration::from_secs(501), "{pause:?}");
+    bench.at(600);
+    bench.prune().await;
+    assert_eq!(bench.store.scan::<IdentityRow>(&Scan::all()).count(), 0);
+    assert_eq!(bench.store.scan::<LingeringId>(&Scan::all()).count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_came_again_is_remembered_for_as_long_as_it_then_must_be() {
+    let mut bench = Bench::new(short(100), NO_PLUGIN).await;
+    bench.emit(other("e1", 0)).await;
+    bench.at(100);
+    bench.prune().await;
+    bench.at(500);
+    // The same event, true again: it is stored anew.
+    bench.emit(other("e1", 500)).await;
+    bench.at(600);
+    bench.prune().await;
+    assert_eq!(bench.receive(other("e1", 500)).await, Outcome::Duplicate);
+    bench.at(1100);
+    bench.prune().await;
+    assert_eq!(bench.store.scan::<IdentityRow>(&Scan::all()).count(), 0);
+    assert_eq!(bench.store.scan::<LingeringId>(&Scan::all()).count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prune_that_failed_is_made_up_for_without_a_restart() {
+    let mut bench = Bench::new(short(100), NO_PLUGIN).await;
+    bench.emit(other("e1", 0)).await;
+    bench.emit(until(other("e2", 1), 10_000)).await;
+    bench.at(50);
+    bench.emit(until(event("e3", "other", "t", 50), 10_000)).await;
+    // The walk passes what is current; then something newer takes its place.
+    bench.at(150);
+    bench.prune().await;
+    assert_eq!(bench.events(), ["e2", "e3"]);
+    bench.emit(until(other("e4", 150), 10_000)).await;
+    bench.engine.fail(Operation::Apply, 1, Fault::DiskFull);
+    assert!(bench.historian.reconcile(&"g".into()).await.is_err());
+    bench.prune().await;
+    assert_eq!(bench.events(), ["e3", "e4"]);
 }
 
 #[tokio::test(start_paused = true)]

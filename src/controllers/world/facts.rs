@@ -80,14 +80,20 @@ fn things(event: &Event) -> impl Iterator<Item = Thing> {
     [of("subject", &event.subject), of("dedupeKey", &event.dedupe_key)].into_iter().flatten()
 }
 
+/// One of the facts that speak of a thing. Sorted by type, then by time: who retracts a fact is the
+/// next one of its type, however many there are. A sorted vector, for nearly every thing has one.
+type Mention = (Arc<str>, Time, FactId);
+
 /// All facts that matter now.
 #[derive(Debug, Default)]
 pub struct Facts {
     by_id: HashMap<FactId, Arc<Fact>>,
     by_type: HashMap<Arc<str>, HashMap<Arc<str>, HashSet<FactId>>>,
-    by_thing: HashMap<Thing, Vec<FactId>>,
+    by_thing: HashMap<Thing, Vec<Mention>>,
     /// Those whose end is not on record, by their end.
     by_end: HashMap<Arc<str>, BTreeSet<(Time, FactId)>>,
+    /// How many those are of each type.
+    unended: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
     /// Those whose end is on record.
     ended: HashMap<Arc<str>, HashSet<FactId>>,
 }
@@ -126,26 +132,79 @@ impl Facts {
             .map_or(0, |ends| ends.len() - ends.iter().take_while(|(end, _)| *end <= now).count())
     }
 
-    /// Other facts of the same observer and the same subject or dedupeKey, of any type.
-    pub fn siblings<'a>(&'a self, fact: &'a Fact) -> impl Iterator<Item = &'a Arc<Fact>> {
-        things(&fact.event)
+    /// Facts of one type in one group whose end is not on record.
+    pub fn unended_of_type(&self, group: &str, r#type: &str) -> usize {
+        self.unended.get(group).and_then(|types| types.get(r#type)).copied().unwrap_or(0)
+    }
+
+    /// Facts of the observer of this event about its subject or dedupeKey, of any type.
+    pub fn about<'a>(&'a self, event: &Event) -> impl Iterator<Item = &'a Arc<Fact>> + use<'a> {
+        let things: Vec<Thing> = things(event).collect();
+        things
+            .into_iter()
             .filter_map(|thing| self.by_thing.get(&thing))
             .flatten()
-            .filter(|id| **id != fact.id)
-            .filter_map(|id| self.by_id.get(id))
+            .filter_map(|(.., id)| self.by_id.get(id))
+    }
+
+    /// Whether the observer of this event has a fact about its subject or dedupeKey of a type that
+    /// passes.
+    pub fn is_about(&self, event: &Event, mut passes: impl FnMut(&str) -> bool) -> bool {
+        things(event).filter_map(|thing| self.by_thing.get(&thing)).any(|mentions| {
+            let mut rest = &mentions[..];
+            while let Some((r#type, ..)) = rest.first() {
+                if passes(r#type) {
+                    return true;
+                }
+                rest = &rest[rest.partition_point(|(other, ..)| other == r#type)..];
+            }
+            false
+        })
+    }
+
+    /// Other facts of the same observer and the same subject or dedupeKey, of any type.
+    pub fn siblings<'a>(&'a self, fact: &'a Fact) -> impl Iterator<Item = &'a Arc<Fact>> {
+        self.about(&fact.event).filter(|other| other.id != fact.id)
+    }
+
+    /// Those of one type among the siblings of a fact.
+    pub fn siblings_of_type<'a>(
+        &'a self,
+        fact: &'a Fact,
+        r#type: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Fact>> {
+        let mentions = things(&fact.event).filter_map(|thing| self.by_thing.get(&thing));
+        let own = mentions.flat_map(move |mentions| {
+            let first = mentions.partition_point(|(other, ..)| **other < *r#type);
+            mentions[first..].iter().take_while(move |(other, ..)| **other == *r#type)
+        });
+        own.filter(|(.., id)| *id != fact.id).filter_map(|(.., id)| self.by_id.get(id))
     }
 
     /// When the fact was retracted for a subscription with these `retractTypes`: by the earliest
     /// event that was not observed before it.
     pub fn retracted_at(&self, fact: &Fact, retract_types: &[String]) -> Option<Time> {
-        if retract_types.is_empty() {
-            return None;
-        }
-        self.siblings(fact)
-            .filter(|other| other.observed_at >= fact.observed_at)
-            .filter(|other| retract_types.contains(&other.event.r#type))
-            .map(|other| other.observed_at)
-            .min()
+        self.retractions(fact, retract_types).map(|(at, _)| at).min()
+    }
+
+    /// For each of these types and each thing the fact speaks of, the earliest other fact that was not
+    /// observed before it.
+    fn retractions<'a>(
+        &'a self,
+        fact: &'a Fact,
+        retract_types: &'a [String],
+    ) -> impl Iterator<Item = (Time, FactId)> + 'a {
+        let things = (!retract_types.is_empty()).then(|| things(&fact.event)).into_iter().flatten();
+        let mentions = things.filter_map(|thing| self.by_thing.get(&thing));
+        mentions.flat_map(move |mentions| {
+            retract_types.iter().filter_map(move |r#type| {
+                let before =
+                    |(of, at, _): &Mention| (&**of, *at) < (r#type.as_str(), fact.observed_at);
+                let rest = &mentions[mentions.partition_point(before)..];
+                let own = rest.iter().take_while(|(of, ..)| **of == **r#type);
+                own.map(|(_, at, id)| (*at, *id)).find(|(_, id)| *id != fact.id)
+            })
+        })
     }
 
     /// Puts a fact in the place of what was known of it.
@@ -157,15 +216,32 @@ impl Facts {
             Some(ids) => _ = ids.insert(fact.id),
             None => _ = types.insert(fact.event.r#type.as_str().into(), HashSet::from([fact.id])),
         }
+        let r#type = self.type_of(&fact);
         for thing in things(&fact.event) {
-            self.by_thing.entry(thing).or_default().push(fact.id);
+            let mention = (Arc::clone(&r#type), fact.observed_at, fact.id);
+            match self.by_thing.get_mut(&thing) {
+                None => _ = self.by_thing.insert(thing, vec![mention]),
+                Some(mentions) => {
+                    let at = mentions.partition_point(|other| *other < mention);
+                    mentions.insert(at, mention);
+                }
+            }
         }
-        if fact.is_ended(max_age) {
-            self.ended.entry(group).or_default().insert(fact.id);
-        } else {
-            self.by_end.entry(group).or_default().insert((fact.end(max_age), fact.id));
-        }
+        self.file_by_end(&group, &fact, max_age);
         self.by_id.insert(fact.id, fact);
+    }
+
+    fn file_by_end(&mut self, group: &Arc<str>, fact: &Fact, max_age: Duration) {
+        if fact.is_ended(max_age) {
+            self.ended.entry(Arc::clone(group)).or_default().insert(fact.id);
+            return;
+        }
+        self.by_end.entry(Arc::clone(group)).or_default().insert((fact.end(max_age), fact.id));
+        let types = self.unended.entry(Arc::clone(group)).or_default();
+        match types.get_mut(fact.event.r#type.as_str()) {
+            Some(count) => *count += 1,
+            None => _ = types.insert(fact.event.r#type.as_str().into(), 1),
+        }
     }
 
     /// Takes a fact out.
@@ -181,15 +257,27 @@ impl Facts {
             }
         }
         for thing in things(&fact.event) {
-            if let Some(ids) = self.by_thing.get_mut(&thing) {
-                ids.retain(|other| other != id);
-                if ids.is_empty() {
+            if let Some(mentions) = self.by_thing.get_mut(&thing) {
+                let own = (fact.event.r#type.as_str(), fact.observed_at, *id);
+                if let Ok(at) =
+                    mentions.binary_search_by(|(r#type, at, id)| (&**r#type, *at, *id).cmp(&own))
+                {
+                    mentions.remove(at);
+                }
+                if mentions.is_empty() {
                     self.by_thing.remove(&thing);
                 }
             }
         }
-        if let Some(ends) = self.by_end.get_mut(group) {
-            ends.remove(&(fact.end(max_age), *id));
+        if let Some(ends) = self.by_end.get_mut(group)
+            && ends.remove(&(fact.end(max_age), *id))
+            && let Some(types) = self.unended.get_mut(group)
+            && let Some(count) = types.get_mut(fact.event.r#type.as_str())
+        {
+            *count -= 1;
+            if *count == 0 {
+                types.remove(fact.event.r#type.as_str());
+            }
         }
         if let Some(ended) = self.ended.get_mut(group) {
             ended.remove(id);
@@ -202,14 +290,10 @@ impl Facts {
         let name = self.intern(group);
         let ends = self.by_end.remove(group).unwrap_or_default();
         let ended = self.ended.remove(group).unwrap_or_default();
+        self.unended.remove(group);
         for id in ends.into_iter().map(|(_, id)| id).chain(ended) {
-            let Some(fact) = self.by_id.get(&id) else { continue };
-            if fact.is_ended(max_age) {
-                self.ended.entry(Arc::clone(&name)).or_default().insert(id);
-            } else {
-                let ends = self.by_end.entry(Arc::clone(&name)).or_default();
-                ends.insert((fact.end(max_age), id));
-            }
+            let Some(fact) = self.by_id.get(&id).cloned() else { continue };
+            self.file_by_end(&name, &fact, max_age);
         }
     }
 
@@ -227,6 +311,16 @@ impl Facts {
     /// When the next fact of the group ends after `now`.
     pub fn next_end(&self, group: &str, now: Time) -> Option<Time> {
         self.by_end.get(group)?.range((now, FactId([0xff; 16]))..).next().map(|(end, _)| *end)
+    }
+
+    /// The type's name, shared by all facts of it.
+    fn type_of(&self, fact: &Fact) -> Arc<str> {
+        let r#type = fact.event.r#type.as_str();
+        let known = self
+            .by_type
+            .get(fact.event.group.as_str())
+            .and_then(|types| types.get_key_value(r#type));
+        known.map_or_else(|| r#type.into(), |(name, _)| Arc::clone(name))
     }
 
     fn intern(&self, group: &str) -> Arc<str> {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Outside;
 use super::admission::{Admission, Speaker};
@@ -28,19 +29,21 @@ pub async fn commit(
     let written = outside
         .store
         .write_sized(bytes, move |txn| {
-            // Facts that this transaction has made, by group: there is one.
-            let mut made = 0;
+            // Facts that this transaction has made; all are of one group.
+            let (mut made, revision) = (0, txn.revision());
             let mut outcomes = Vec::with_capacity(events.len());
             for (index, event) in events.into_iter().enumerate() {
-                let free = room(&event.group, &event.r#type);
+                let left = room.left(txn, &event)?;
                 let receipt = Receipt {
                     now,
                     // There are no relays: who observed it sent it.
                     received_from: event.source_node.clone(),
                     verified_by: verified_by.to_string(),
-                    replay_window: admission.window,
+                    // The request's timestamp is in whole seconds: a clock that passed by it must not
+                    // fail by the fraction of the event's own time.
+                    replay_window: admission.window + Duration::from_secs(1),
                     max_age: admission.max_age,
-                    room: free.map(|free| free.saturating_sub(made)),
+                    room: left.map(|left| left.saturating_sub(made)),
                 };
                 let outcome = match accept(txn, index, event, &receipt) {
                     Err(NotAccepted::Store(error)) => return Err(error),
@@ -52,6 +55,7 @@ pub async fn commit(
                 };
                 outcomes.push(outcome);
             }
+            room.made(revision, &admission.group, made);
             Ok::<_, StoreError>(outcomes)
         })
         .await;

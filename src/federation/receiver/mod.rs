@@ -62,13 +62,11 @@ use crate::runtime::{
     Backoff, Controller, Observer, Progress, Reflector, Shutdown, TaskGroup, Trigger, TriggerSender,
 };
 use crate::store::Store;
+use crate::store::events::Room;
 
 /// The condition of an EventGroup that is to listen.
 pub const LISTENING: &str = "Listening";
 
-/// Room for new live facts in a group, or `None` where the limit does not count for this type.
-/// Called on the store's writer.
-pub type Room = Arc<dyn Fn(&str, &str) -> Option<u64> + Send + Sync>;
 /// Events stored of a group.
 pub type Stored = Arc<dyn Fn(&str) -> u64 + Send + Sync>;
 
@@ -81,8 +79,8 @@ pub struct Outside {
     pub clock: Arc<dyn Clock>,
     /// Secrets and certificates.
     pub files: Arc<Files>,
-    /// See [`Room`].
-    pub room: Room,
+    /// Room for new live facts.
+    pub room: Arc<dyn Room>,
     /// See [`Stored`].
     pub stored: Stored,
 }

@@ -19,6 +19,7 @@ use super::{ListenerState, Outside, Receivers, Running};
 use crate::api::Time;
 use crate::api::accepted::{Accepted, SourceRef};
 use crate::api::clock::Clock;
+use crate::api::event::Event;
 use crate::api::kinds::decode::decode_value;
 use crate::api::kinds::federation::API_VERSION;
 use crate::api::object::ObjectKey;
@@ -80,7 +81,7 @@ impl Stand {
             store: store.clone(),
             clock: Arc::new(Standing),
             files: Arc::clone(&files),
-            room: Arc::new(|_, _| None),
+            room: Arc::new(|_: &Event| None),
             stored: Arc::new(|_| 0),
         };
         let shutdown = Shutdown::new();

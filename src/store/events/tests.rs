@@ -383,3 +383,12 @@ async fn sequence_numbers_grow_and_tell_the_events_of_one_transaction_apart() {
     assert!(seqs.is_sorted() && seqs.windows(2).all(|pair| pair[0] != pair[1]), "{seqs:?}");
     assert!(seqs[2] <= last_seq_of(revision) && last_seq_of(revision) < seqs[3]);
 }
+
+#[tokio::test]
+async fn an_expiry_that_is_far_off_does_not_keep_an_id_for_ever() {
+    let node = Node::new();
+    node.take(Event { expires_at: Some(Time::MAX), ..event("e1", NOW) }).await;
+    let key = ("g".to_owned(), "e1".to_owned());
+    let identity = node.store.get::<IdentityRow>(&key).expect("read").expect("it is remembered");
+    assert_eq!(identity.keep_until, at(NOW + 30 * 86_400));
+}

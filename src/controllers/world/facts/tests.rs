@@ -199,3 +199,48 @@ fn what_is_taken_out_leaves_nothing_behind() {
     assert!(facts.by_type.values().all(HashMap::is_empty));
     assert!(facts.by_end.values().all(BTreeSet::is_empty));
 }
+
+#[test]
+fn of_very_many_facts_about_one_thing_the_earliest_retraction_counts() {
+    let mut all: Vec<Fact> = (0..500).map(|n| fact(["seen", "s", &format!("d{n}")], n)).collect();
+    all.extend((0..50).map(|n| fact(["gone", "s", &format!("g{n}")], 100 + 10 * n)));
+    let facts = facts(all.clone());
+    for own in &all {
+        // By looking at each of them, as the rule is written.
+        let slowly = all
+            .iter()
+            .filter(|other| other.id != own.id && other.event.r#type == "gone")
+            .filter(|other| other.observed_at >= own.observed_at)
+            .map(|other| other.observed_at.as_second())
+            .min();
+        assert_eq!(retracted(&facts, own), slowly, "{}", own.event.id);
+    }
+    assert_eq!(facts.siblings_of_type(&all[0], "gone").count(), 50);
+    assert_eq!(facts.siblings(&all[0]).count(), 549);
+}
+
+#[test]
+fn facts_whose_end_is_not_on_record_are_counted_by_type() {
+    let mut facts = facts([fact(["seen", "a", ""], 0), fact(["seen", "b", ""], 0)]);
+    let ended = Fact { ended: Some(at(5000)), ..fact(["seen", "a", ""], 0) };
+    let count = |facts: &Facts| facts.unended_of_type("g", "seen");
+    assert_eq!(count(&facts), 2);
+    facts.put(Arc::new(ended.clone()), MAX_AGE);
+    assert_eq!(count(&facts), 1);
+    // Under a longer maxAge its end has not come.
+    facts.set_max_age("g", Duration::from_secs(10_000));
+    assert_eq!(count(&facts), 2);
+    facts.remove(&ended.id, Duration::from_secs(10_000));
+    assert_eq!(count(&facts), 1);
+    assert_eq!(facts.unended_of_type("g", "gone"), 0);
+}
+
+#[test]
+fn an_event_is_about_what_its_observer_has_spoken_of() {
+    let facts = facts([fact(["seen", "s", "d"], 0), fact(["gone", "s", ""], 1)]);
+    let about = |what: [&str; 3]| facts.is_about(&fact(what, 9).event, |t| t != "gone");
+    assert!(about(["gone", "s", ""]));
+    assert!(about(["gone", "", "d"]));
+    assert!(!about(["gone", "other", ""]));
+    assert!(!about(["gone", "", "s"]));
+}

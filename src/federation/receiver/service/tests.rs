@@ -10,6 +10,7 @@ use super::*;
 use crate::api::Time;
 use crate::api::accepted::SourceRef;
 use crate::api::clock::Clock;
+use crate::api::event::Event;
 use crate::federation::files::Files;
 use crate::federation::receiver::membership::Membership;
 use crate::federation::receiver::rate::Rate;
@@ -48,7 +49,7 @@ impl Bench {
             store: Store::in_memory(MemoryEngine::new()),
             clock: Arc::new(Stopped),
             files: Arc::new(Files::new()),
-            room: Arc::new(|_, kind| (kind != "retracts").then_some(2)),
+            room: Arc::new(|event: &Event| (event.r#type != "retracts").then_some(2)),
             stored: Arc::new(|_| 7),
         };
         let source = SourceRef { file: "f".into(), document: 0, index: None, line: 1, column: 1 };
@@ -311,7 +312,7 @@ fn mutations() -> usize {
 fn of_random_mutations_none_is_accepted_none_panics_and_nothing_piles_up() {
     static TOUCHED: AtomicUsize = AtomicUsize::new(0);
     let mut bench = Bench::new(lavish());
-    bench.gate.outside.room = Arc::new(|_, _| {
+    bench.gate.outside.room = Arc::new(|_: &Event| {
         TOUCHED.fetch_add(1, Ordering::Relaxed);
         None
     });

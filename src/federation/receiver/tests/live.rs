@@ -202,6 +202,29 @@ async fn a_certificate_names_the_peer_and_is_replaced_under_way() {
 }
 
 #[tokio::test]
+async fn while_it_is_not_known_whom_to_trust_nobody_is_heard() {
+    let stand = Stand::new(patient());
+    let authority = Authority::new();
+    authority.issue("server", &["old"]);
+    authority.issue("onprem", &["onprem"]);
+    let auth = json!({"secretFile": stand.secret("s", "one")});
+    let mut listen = json!({
+        "address": stand.host, "port": 8787, "tls": authority.listen("server", true),
+    });
+    stand.group(8787, json!({"auth": auth, "listen": listen})).await;
+    let peer = authority.peer(Some("onprem"), Some("old"));
+    assert_eq!(tls_status(&stand, &peer, &post("one", &event("a"))).await, 200);
+    // Other clients are to be trusted, and the file that says which is no certificate.
+    let other = stand.directory.path().join("other.pem");
+    std::fs::write(&other, "not a certificate").unwrap();
+    listen["tls"]["clientCAFile"] = other.display().to_string().into();
+    stand.group(8787, json!({"auth": auth, "listen": listen})).await;
+    let state = stand.state();
+    assert_eq!((state.listening, state.reason), (false, "TlsUnusable"), "{}", state.message);
+    assert_eq!(tls_status(&stand, &peer, &post("one", &event("b"))).await, 0);
+}
+
+#[tokio::test]
 async fn when_the_daemon_stops_requests_under_way_are_answered() {
     let stand = Stand::new(patient());
     let secret = stand.secret("s", "one");

@@ -121,6 +121,17 @@ async fn a_head_that_dawdles_is_cut_off_and_a_body_that_does_is_told() {
 }
 
 #[tokio::test]
+async fn who_reads_no_answers_is_hung_up_on() {
+    let stand = listening(short()).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = Client::over(socket.connect(stand.at(8787)).await.unwrap());
+    let questions = b"GET /v1/status HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100);
+    let hung_up = async { while client.send(&questions).await.is_ok() {} };
+    tokio::time::timeout(GENEROUS, hung_up).await.expect("the connection ends");
+}
+
+#[tokio::test]
 async fn a_thousand_idle_connections_of_one_source_keep_nobody_else_out() {
     // As many descriptors as the system lets us have: both ends are in this process.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
