@@ -184,7 +184,9 @@ impl Concerned {
                 self.plans.insert(key);
             }
             RowChange::Event { group, seq, kept } => {
-                world.history.note(&group, seq, kept);
+                if !kept {
+                    world.history.pruned(&group, seq);
+                }
                 self.groups.insert(group.into());
             }
         }
@@ -246,10 +248,9 @@ impl Concerned {
 impl Sink<StoreSource> for Follower {
     /// Everything anew: whatever is not in the listing is gone.
     fn replace(&mut self, listing: Listing) {
-        let newest_event = listing.newest_event;
         let changes = {
             let mut world = self.shared.world_mut();
-            world.history.restart(newest_event);
+            world.history.restart();
             listing.against(&world)
         };
         self.take_in(changes);

@@ -15,8 +15,10 @@ use crate::api::Time;
 use crate::api::fact::{FactId, add, end_of};
 use crate::api::kinds::federation::Retention;
 use crate::runtime::{Action, Failure, Reconciler};
-use crate::store::tables::{EventRow, FactRow, IdentityRow, LingeringId};
-use crate::store::{Record, Scan, Store, StoreError, WriteError};
+use crate::store::events::tally;
+use crate::store::open_facts::delete_fact;
+use crate::store::tables::{EventRow, FactRow, IdentityRow, LingeringId, Tally};
+use crate::store::{Record, Scan, StoreError, WriteError};
 
 /// Events looked at in one reconcile, so that pruning a long history leaves room for others.
 const SLICE: usize = 512;
@@ -30,9 +32,8 @@ pub struct Historian {
 /// How far one group's history was walked.
 #[derive(Debug, Clone, Copy, Default)]
 struct Walk {
+    /// The listing that it began after.
     epoch: u64,
-    /// Events up to the listing when they were counted.
-    counted: u64,
     cursor: u64,
 }
 
@@ -45,9 +46,6 @@ pub enum HistoryError {
     /// The store did not take the write.
     #[error("cannot prune the history")]
     Write(#[from] WriteError<StoreError>),
-    /// The counting thread is gone.
-    #[error("cannot count the history")]
-    Count(#[from] tokio::task::JoinError),
 }
 
 /// What to prune, decided from one slice.
@@ -68,26 +66,16 @@ impl Historian {
         Self { shared, walks: Mutex::default() }
     }
 
-    /// Events kept of a group, once they have been counted.
-    pub fn stored(&self, group: &str) -> Option<u64> {
-        let world = self.shared.world();
-        let walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
-        let walk = walks.get(group).filter(|walk| walk.epoch == world.history.epoch)?;
-        Some(walk.counted.saturating_add_signed(world.history.change(group)))
+    /// Events kept of a group.
+    pub fn stored(&self, group: &str) -> Result<u64, StoreError> {
+        let tally = self.shared.store.get::<Tally>(&group.to_owned())?;
+        Ok(tally.map_or(0, |tally| tally.events))
     }
 
-    async fn walk(&self, group: &Arc<str>) -> Result<Walk, HistoryError> {
-        let (epoch, listed) = {
-            let world = self.shared.world();
-            (world.history.epoch, world.history.listed())
-        };
+    fn walk(&self, group: &Arc<str>) -> Walk {
+        let epoch = self.shared.world().history.epoch;
         let known = self.walks.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied();
-        if let Some(walk) = known.filter(|walk| walk.epoch == epoch) {
-            return Ok(walk);
-        }
-        let (store, name) = (self.shared.store.clone(), group.to_string());
-        let counted = tokio::task::spawn_blocking(move || count(&store, &name, listed)).await??;
-        Ok(Walk { epoch, counted, ..Walk::default() })
+        known.filter(|walk| walk.epoch == epoch).unwrap_or(Walk { epoch, cursor: 0 })
     }
 
     /// Looks at these events, which were passed over and are current no more, and at the next ones.
@@ -99,8 +87,7 @@ impl Historian {
         retention: &Retention,
         now: Time,
     ) -> Result<Slice, StoreError> {
-        let stored = walk.counted.saturating_add_signed(self.shared.world().history.change(group));
-        let mut surplus = stored.saturating_sub(retention.max_events);
+        let mut surplus = self.stored(group)?.saturating_sub(retention.max_events);
         let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
         for &seq in superseded {
             let row = self.shared.store.get::<EventRow>(&(group.to_owned(), seq))?;
@@ -156,8 +143,8 @@ impl Historian {
                 if txn.get::<EventRow>(&(group.clone(), row.seq))?.as_ref() != Some(&row) {
                     continue;
                 }
-                if txn.get::<FactRow>(&id)?.is_some_and(|fact| fact.seq == row.seq) {
-                    txn.delete::<FactRow>(&id)?;
+                if let Some(fact) = txn.get::<FactRow>(&id)?.filter(|fact| fact.seq == row.seq) {
+                    delete_fact(txn, &fact)?;
                 }
                 let key = (group.clone(), row.event.id.clone());
                 if let Some(identity) = txn.get::<IdentityRow>(&key)? {
@@ -168,6 +155,7 @@ impl Historian {
                         txn.put(&LingeringId { group: group.clone(), until, id })?;
                     }
                 }
+                tally(txn, &group, -1)?;
                 txn.delete::<EventRow>(&(group, row.seq))?;
             }
             Ok::<_, StoreError>(())
@@ -258,11 +246,6 @@ impl Drop for Superseded<'_> {
     }
 }
 
-fn count(store: &Store, group: &str, up_to: u64) -> Result<u64, StoreError> {
-    let scan = Scan::prefix(&group.to_owned()).until(&(group.to_owned(), up_to.saturating_add(1)));
-    store.count::<EventRow>(&scan)
-}
-
 /// Whether the fact's event holds back a sibling that would otherwise be live.
 fn retracts(world: &World, id: &FactId, max_age: Duration, now: Time) -> bool {
     let Some(fact) = world.facts.get(id) else { return false };
@@ -286,7 +269,7 @@ impl Reconciler for Historian {
             return Ok(Action::AwaitChange);
         };
         let max_age = retention.max_age.get();
-        let mut walk = self.walk(group).await?;
+        let mut walk = self.walk(group);
         let more_ends = self.record_ends(group, max_age, now).await?;
         let mut superseded = Superseded::take(&self.shared, group, walk.cursor);
         let slice = self.slice(group, &superseded.events, &walk, &retention, now)?;

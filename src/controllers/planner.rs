@@ -19,6 +19,7 @@ use crate::api::fact::FactId;
 use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
+use crate::store::open_facts::put_fact;
 use crate::store::tables::FactRow;
 use crate::store::{StoreError, Txn, WriteError};
 
@@ -138,7 +139,7 @@ pub(super) fn record_end(
 ) -> Result<(), StoreError> {
     match txn.get::<FactRow>(fact)? {
         Some(row) if row.seq == seq && row.ended.is_none_or(|seen| seen < end) => {
-            txn.put(&FactRow { ended: Some(end), ..row })
+            put_fact(txn, Some(&row), FactRow { ended: Some(end), ..row.clone() })
         }
         _ => Ok(()),
     }

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use super::tables::{EventRow, FactRow, IdentityRow};
-use super::{Revision, StoreError, Txn};
+use super::open_facts::put_fact;
+use super::tables::{EventRow, FactRow, IdentityRow, Tally};
+use super::{Revision, Scan, StoreError, Txn};
 use crate::api::Time;
 use crate::api::event::{Event, EventError};
 use crate::api::fact::{FactId, Stretch, add, end_of, is_newer, melt};
@@ -143,6 +144,7 @@ pub fn accept(
         event.observed_at.get_or_insert(receipt.now);
         let row = row(event);
         let made_fact = observe(txn, &row, receipt)?;
+        tally(txn, &row.event.group, 1)?;
         txn.put(&identity(&row, digest, receipt))?;
         txn.put(&row)?;
         return Ok(Outcome::New { made_fact });
@@ -151,12 +153,17 @@ pub fn accept(
         return Err(Refusal::Conflict { group: key.0, id: key.1 });
     }
     let kept = txn.get::<EventRow>(&(key.0, known.seq))?;
+    let pruned = kept.is_none();
     // A pruned event comes back, with a number of its own, if it says that it is true again.
     let kept = kept.unwrap_or_else(|| {
         let (observed_at, expires_at) = (Some(known.observed_at), known.expires_at);
         row(Event { observed_at, expires_at, ..event.clone() })
     });
-    refresh(txn, kept, &known, &event, receipt)
+    let outcome = refresh(txn, kept, &known, &event, receipt)?;
+    if pruned && outcome == Outcome::Refreshed {
+        tally(txn, &event.group, 1)?;
+    }
+    Ok(outcome)
 }
 
 fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow {
@@ -228,6 +235,7 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
             expires_at: row.event.expires_at,
             stretches,
             // A refresh of what ended has not begun again unless it ends later.
+            opened: None,
             ended: if end <= receipt.now {
                 Some(end)
             } else {
@@ -236,10 +244,23 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
             },
         },
     };
-    if old.as_ref() != Some(&new) {
-        txn.put(&new)?;
-    }
+    put_fact(txn, old.as_ref(), new)?;
     Ok(made)
+}
+
+/// Counts an event that was stored, or one that was taken away.
+pub fn tally(txn: &mut Txn<'_>, group: &str, change: i64) -> Result<(), StoreError> {
+    let group = group.to_owned();
+    let events = match txn.get::<Tally>(&group)? {
+        Some(tally) => tally.events,
+        None => count(txn, &group)?,
+    };
+    txn.put(&Tally { events: events.saturating_add_signed(change), group })
+}
+
+/// Counts the events of a group of which no tally was kept: it has none, as a rule.
+fn count(txn: &Txn<'_>, group: &String) -> Result<u64, StoreError> {
+    txn.scan::<EventRow>(&Scan::prefix(group)).try_fold(0, |count, row| row.map(|_| count + 1))
 }
 
 #[cfg(test)]

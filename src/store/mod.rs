@@ -11,7 +11,7 @@
 //!   crashes for simulation.
 //!
 //! May import `api` only; sled is named in `sled_engine` and nowhere else. All is generic but for
-//! `tables` and `events`, which know what is kept and how an event is accepted.
+//! `tables`, `events` and `open_facts`, which know what is kept and how an event is accepted.
 
 mod change_log;
 mod commit;
@@ -27,6 +27,7 @@ mod memory;
 mod meta;
 mod open;
 mod open_error;
+pub mod open_facts;
 mod reads;
 mod record;
 mod rows;

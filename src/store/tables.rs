@@ -26,6 +26,8 @@ pub const STATUS: Table = Table::new(0x11, "status", 1);
 pub const EVENTS: Table = Table::new(0x20, "events", 1);
 /// Event ids, which outlive their events.
 pub const IDENTITIES: Table = Table::new(0x21, "identities", 1);
+/// How many events are stored of each group.
+pub const TALLIES: Table = Table::new(0x26, "tallies", 1);
 /// Ids whose events are pruned, by the time when they may be forgotten.
 pub const LINGERING: Table = Table::new(0x23, "lingering", 1);
 /// The newest event of each fact key.
@@ -157,6 +159,25 @@ impl Record for IdentityRow {
     }
 }
 
+/// How many events are stored of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tally {
+    /// The group.
+    pub group: String,
+    /// Its events.
+    pub events: u64,
+}
+
+impl Record for Tally {
+    const TABLE: Table = TALLIES;
+    type Key = String;
+
+    fn key(&self) -> String {
+        self.group.clone()
+    }
+}
+
 /// An id that outlives its event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -205,6 +226,9 @@ pub struct FactRow {
     /// does not revive what ended; a later end of the same event does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Time>,
+    /// Its place among those that may have a say, see [`super::open_facts`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<u64>,
 }
 
 impl FactRow {
@@ -239,9 +263,17 @@ pub struct FactEnd {
     expires_at: Option<Time>,
     #[serde(default)]
     ended: Option<Time>,
+    /// Whether it is among those that may have a say.
+    #[serde(default)]
+    opened: Option<u64>,
 }
 
 impl FactEnd {
+    /// Whether it is listed as one that may have a say.
+    pub fn is_listed(&self) -> bool {
+        self.opened.is_some()
+    }
+
     /// See [`FactRow::is_ended`].
     pub fn is_ended(&self, max_age: Duration) -> bool {
         self.ended.is_some_and(|seen| end_of(self.observed_at, self.expires_at, max_age) <= seen)

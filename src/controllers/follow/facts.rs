@@ -1,17 +1,22 @@
 //! Facts as the store holds them: one with its event, and at a start all those that have a say.
 //!
-//! Most rows of a long history are facts that ended. A start has to look at each of them once, so it
-//! reads no more of a row than says that, and reads several ranges side by side.
+//! Most rows of a long history are facts that ended, and the store lists the others apart. Only when
+//! the manifests have come to reach further than that list does, all are looked at: then no more is
+//! read of a row than says whether it has a say, and several ranges are read side by side.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::api::fact::FactId;
 use crate::controllers::world::Fact;
+use crate::store::open_facts::{OpenFact, Reach, put_fact};
 use crate::store::tables::{EventRow, FactEnd, FactRow};
-use crate::store::{Scan, Store, StoreError};
+use crate::store::{Scan, Store, StoreError, WriteError};
 
 /// Ranges that are read at the same time. Ids are digests: the ranges are equally long.
 const RANGES: u8 = 4;
+/// Facts that are listed in one transaction.
+const SLICE: usize = 512;
 
 /// A fact with its event; `None` without either.
 pub(super) fn read(store: &Store, id: &FactId) -> Result<Option<Arc<Fact>>, StoreError> {
@@ -20,15 +25,66 @@ pub(super) fn read(store: &Store, id: &FactId) -> Result<Option<Arc<Fact>>, Stor
     Ok(event.map(|event| Arc::new(Fact::new(row, event))))
 }
 
-/// The facts of which `has_a_say` is true.
+/// The facts that have a say by this reach, and those that somebody has dealt with.
 pub(super) fn with_a_say(
     store: &Store,
-    has_a_say: impl Fn(&FactEnd) -> bool + Sync,
+    reach: &Reach,
+    mut wanted: HashSet<FactId>,
 ) -> Result<Vec<Arc<Fact>>, StoreError> {
-    let has_a_say = &has_a_say;
+    if !Reach::load(store)?.covers(reach) {
+        wanted.extend(complete(store, reach)?);
+    }
+    for open in store.scan::<OpenFact>(&Scan::all()) {
+        wanted.insert(open?.fact);
+    }
+    wanted.iter().filter_map(|id| read(store, id).transpose()).collect()
+}
+
+/// Lists all facts that are within reach and were not listed; returns them. Where nothing can be
+/// written they are found all the same, and looked for again the next time.
+fn complete(store: &Store, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
+    // From now on nothing within reach leaves the list; a crash before the end begins it again.
+    let begun = save(store, Reach { complete: false, ..reach.clone() });
+    let unlisted = unlisted(store, reach)?;
+    let completed = begun.and_then(|()| {
+        unlisted.chunks(SLICE).try_for_each(|slice| enlist(store, slice))?;
+        save(store, reach.clone())
+    });
+    if let Err(error) = completed {
+        tracing::warn!(%error, "the list of open facts is not complete; all facts are read again");
+    }
+    Ok(unlisted)
+}
+
+fn enlist(store: &Store, facts: &[FactId]) -> Result<(), StoreError> {
+    let facts = facts.to_vec();
+    let listed = store.write_blocking(move |txn| {
+        for id in &facts {
+            if let Some(row) = txn.get::<FactRow>(id)? {
+                put_fact(txn, Some(&row), row.clone())?;
+            }
+        }
+        Ok::<_, StoreError>(())
+    });
+    listed.map(drop).map_err(failed)
+}
+
+fn save(store: &Store, reach: Reach) -> Result<(), StoreError> {
+    store.write_blocking(move |txn| reach.save(txn)).map(drop).map_err(failed)
+}
+
+fn failed(error: WriteError<StoreError>) -> StoreError {
+    match error {
+        WriteError::Rejected(error) | WriteError::Store(error) => error,
+        WriteError::Panicked(why) => StoreError::Failed(why),
+    }
+}
+
+/// The facts that are within reach and not listed, of all there are.
+fn unlisted(store: &Store, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
     std::thread::scope(|scope| {
-        let ranges: Vec<_> =
-            ranges().map(|range| scope.spawn(move || of_range(store, &range, has_a_say))).collect();
+        let of_range = |range| scope.spawn(move || unlisted_of(store, &range, reach));
+        let ranges: Vec<_> = ranges().map(of_range).collect();
         let mut facts = Vec::new();
         for range in ranges {
             // A panic in there is one here.
@@ -37,6 +93,17 @@ pub(super) fn with_a_say(
         }
         Ok(facts)
     })
+}
+
+fn unlisted_of(store: &Store, range: &Scan, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
+    let mut found = Vec::new();
+    for row in store.scan_as::<FactRow, FactEnd>(range) {
+        let row = row?;
+        if !row.is_listed() && reach.holds_end(&row) {
+            found.push(row.fact);
+        }
+    }
+    Ok(found)
 }
 
 /// All ids, cut into ranges by their first byte.
@@ -58,21 +125,6 @@ fn first_with(byte: u8) -> FactId {
     FactId(id)
 }
 
-fn of_range(
-    store: &Store,
-    range: &Scan,
-    has_a_say: &impl Fn(&FactEnd) -> bool,
-) -> Result<Vec<Arc<Fact>>, StoreError> {
-    let mut facts = Vec::new();
-    for row in store.scan_as::<FactRow, FactEnd>(range) {
-        let row = row?;
-        if has_a_say(&row) {
-            facts.extend(read(store, &row.fact)?);
-        }
-    }
-    Ok(facts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +144,7 @@ mod tests {
             expires_at: None,
             stretches: Vec::new(),
             ended: None,
+            opened: None,
         }
     }
 

@@ -15,8 +15,8 @@ use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::controllers::world::{Fact, SubFact, World};
 use crate::runtime::{Source, Step};
-use crate::store::events::last_seq_of;
-use crate::store::tables::{ACCEPTED, EVENTS, EventRow, FACTS, FactEnd, FactRow, PARTS, WORKS};
+use crate::store::open_facts::Reach;
+use crate::store::tables::{ACCEPTED, EVENTS, EventRow, FACTS, FactRow, PARTS, WORKS};
 use crate::store::{Change, ChangeKind, Changes, Record, Scan, Store, StoreError, Watch};
 
 /// A row as it is now; `None` when it is gone.
@@ -46,8 +46,6 @@ pub enum RowChange {
 pub struct Listing {
     objects: Vec<Arc<Accepted>>,
     facts: Vec<Arc<Fact>>,
-    /// The last event that a listing of this age may have seen.
-    pub(super) newest_event: u64,
     parts: Vec<Arc<Part>>,
     works: Vec<Arc<Work>>,
 }
@@ -99,6 +97,15 @@ impl Scope {
                 false
             }
             _ => false,
+        }
+    }
+
+    /// The same, as the list of open facts is made by it.
+    fn reach(&self) -> Reach {
+        Reach {
+            retracting: self.retracting.values().flatten().cloned().collect(),
+            max_age: self.max_age.iter().map(|(group, age)| (group.clone(), *age)).collect(),
+            complete: true,
         }
     }
 }
@@ -158,17 +165,8 @@ fn key<T: Record>(change: &Change) -> Result<T::Key, StoreError> {
 /// somebody deals with and those that retract.
 fn list(store: &Store) -> Result<Listing, StoreError> {
     let mut listing = Listing::default();
-    let mut world = World::default();
-    let mut retracting: HashSet<(String, String)> = HashSet::new();
     for accepted in store.scan::<Accepted>(&Scan::all()) {
-        let accepted = Arc::new(accepted?);
-        world.set_object(accepted.key(), Some(Arc::clone(&accepted)));
-        listing.objects.push(accepted);
-    }
-    for (_, subscription) in world.objects.subscriptions() {
-        for r#type in &subscription.spec.r#match.retract_types {
-            retracting.insert((subscription.spec.group_ref.clone(), r#type.clone()));
-        }
+        listing.objects.push(Arc::new(accepted?));
     }
     let mut dealt = HashSet::new();
     for part in store.scan::<Part>(&Scan::all()) {
@@ -181,12 +179,8 @@ fn list(store: &Store) -> Result<Listing, StoreError> {
         dealt.insert(work.fact);
         listing.works.push(work);
     }
-    listing.facts = facts::with_a_say(store, |row: &FactEnd| {
-        // What ended while nobody looked has yet to be put on record.
-        !row.is_ended(world.objects.max_age(&row.group))
-            || dealt.contains(&row.fact)
-            || retracting.contains(&(row.group.clone(), row.event_type.clone()))
-    })?;
+    let reach = Scope::of(listing.objects.iter().map(Arc::as_ref)).reach();
+    listing.facts = facts::with_a_say(store, &reach, dealt)?;
     Ok(listing)
 }
 
@@ -234,8 +228,7 @@ impl Source for StoreSource {
         let head = self.store.head();
         let store = self.store.clone();
         let listing = tokio::task::spawn_blocking(move || list(&store)).await;
-        let mut listing = listing.map_err(|error| StoreError::Failed(error.to_string()))??;
-        listing.newest_event = last_seq_of(head);
+        let listing = listing.map_err(|error| StoreError::Failed(error.to_string()))??;
         self.scope = Scope::of(listing.objects.iter().map(Arc::as_ref));
         Ok((listing, head))
     }
