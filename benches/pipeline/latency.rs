@@ -1,9 +1,8 @@
 //! From `emit` to the part in the effective config, beside the bare spawn of the same plugin.
 //!
 //! Both take turns in one run, so that a loaded machine moves both. "Visible" is when the control
-//! API answers with another effective revision; it is asked again and again, with a short pause so
-//! that the questions do not take the processors from what they ask about. The time of one question
-//! is printed: with the pause it is what the measurement itself may add.
+//! API answers that the effective config has another revision. It was asked for that before, as who
+//! consumes the config asks, so nothing but the path itself takes the processors meanwhile.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use routerd::api::Time;
 use routerd::control::client::{Client, Target};
-use routerd::control::{Answer, RenderReport};
+use routerd::control::{Answer, EffectiveRevision};
 use serde_json::json;
 
 use super::Place;
@@ -22,8 +21,8 @@ use super::report::{Goal, count, figure, percentile};
 
 /// Clients that are observed in turns: the config stays small, so asking for it stays cheap.
 const CLIENTS: u32 = 8;
-/// Between two questions.
-const PAUSE: Duration = Duration::from_micros(100);
+/// How long a question is given to arrive.
+const ARRIVAL: Duration = Duration::from_millis(3);
 
 pub async fn run(place: &Place) {
     let node = Node::start(place, "latency");
@@ -33,8 +32,15 @@ pub async fn run(place: &Place) {
     let rounds = count(300, 20);
     for round in 0..rounds + CLIENTS {
         let begun = Instant::now();
-        let before = revision(&node.client).await;
+        let before = revision(&node.client, None).await;
         let question = begun.elapsed();
+        let client = node.client.clone();
+        let watch = tokio::spawn(async move {
+            let after = revision(&client, Some(&before)).await;
+            assert!(after != before, "the part never came");
+            Instant::now()
+        });
+        tokio::time::sleep(ARRIVAL).await;
         let now = Time::now();
         let event = event(round % CLIENTS, now, now + Duration::from_secs(1800));
         let begun = Instant::now();
@@ -45,12 +51,7 @@ pub async fn run(place: &Place) {
             .expect("an accepted event");
         let taken = begun.elapsed();
         assert!(answer.accepted, "{answer:?}");
-        while revision(&node.client).await == before {
-            assert!(begun.elapsed() < Duration::from_secs(10), "the part never came");
-            // Timers of the runtime are too coarse, and this thread has nothing else to do.
-            std::thread::sleep(PAUSE);
-        }
-        let seen = begun.elapsed();
+        let seen = watch.await.expect("an answer").duration_since(begun);
         let spawned = spawn(&place.plugin, &event);
         // The first observation of each client warms both up.
         if round >= CLIENTS {
@@ -74,9 +75,13 @@ pub async fn run(place: &Place) {
     node.stop();
 }
 
-async fn revision(client: &Client) -> Option<u64> {
-    let report = Target::new("/v1/render").query("report", "true");
-    client.get::<RenderReport>(&report).await.expect("an answer").revision
+/// The revision of the effective config: of now, or the next one after another.
+async fn revision(client: &Client, after: Option<&EffectiveRevision>) -> EffectiveRevision {
+    let mut target = Target::new("/v1/revision");
+    if let Some(seen) = after {
+        target = target.query("after", &seen.revision.to_string()).query("digest", &seen.digest);
+    }
+    client.get(&target).await.expect("an answer")
 }
 
 /// The least that gives the plugin a request and takes its answer.

@@ -41,6 +41,11 @@ pub trait Live: Send + Sync + 'static {
     /// The effective config of this moment.
     fn effective(&self) -> Arc<Effective>;
 
+    /// The same to be printed: what was left out need not be in it.
+    fn document(&self) -> Arc<Effective> {
+        self.effective()
+    }
+
     /// Forces a rescan, takes the store's head, and returns when all up to there is processed; with
     /// `deliveries` the outboxes too. Cancel safe: the server drops it at the timeout.
     fn converge(&self, deliveries: bool) -> BoxFuture<'_, Converged>;

@@ -254,9 +254,8 @@ fn one(
     };
     match accept(txn, index, event, &receipt) {
         Ok(outcome) => {
-            if let Outcome::New { made_fact: true } = outcome {
-                group.made += 1;
-            }
+            // What needs no room takes none from others.
+            group.made += u64::from(outcome == Outcome::New { made_fact: true } && left.is_some());
             let ignored = request.unknown.0.iter().filter(|name| !SHOWN.contains(&name.as_str()));
             Ok(Answer::accepted(id, outcome, ignored.cloned().collect()))
         }

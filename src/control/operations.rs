@@ -141,12 +141,23 @@ impl Control {
     }
 
     pub(super) fn effective(&self) -> Result<Arc<Effective>, ApiError> {
-        // Half of a state is none.
-        if self.live().is_some_and(|live| !live.is_ready()) {
-            return Err(ApiError::new(Reason::Busy, "the daemon is still reading its store")
-                .hint("try again in a moment; routerctl status says if something is wrong"));
-        }
+        self.whole_state()?;
         self.effective_so_far()
+    }
+
+    /// The same to be printed.
+    fn document(&self) -> Result<Arc<Effective>, ApiError> {
+        self.whole_state()?;
+        self.live().map_or_else(|| self.effective_so_far(), |live| Ok(live.document()))
+    }
+
+    /// Half of a state is none.
+    fn whole_state(&self) -> Result<(), ApiError> {
+        if self.live().is_none_or(|live| live.is_ready()) {
+            return Ok(());
+        }
+        Err(ApiError::new(Reason::Busy, "the daemon is still reading its store")
+            .hint("try again in a moment; routerctl status says if something is wrong"))
     }
 
     /// The same, also while the daemon has not read all of its store.
@@ -159,7 +170,7 @@ impl Control {
 
     /// The effective config.
     pub fn render(&self, format: RenderFormat) -> Result<Rendered, ApiError> {
-        let effective = self.effective()?;
+        let effective = self.document()?;
         let text = match format {
             RenderFormat::Yaml => effective.yaml().into(),
             RenderFormat::Json => effective.json()?.into(),

@@ -72,6 +72,18 @@ impl Historian {
         Ok(tally.map_or(0, |tally| tally.events))
     }
 
+    /// A history from before there were tallies is counted once.
+    async fn ensure_tally(&self, group: &Arc<str>) -> Result<(), HistoryError> {
+        let group = group.to_string();
+        let known = self.shared.store.get::<Tally>(&group)?.is_some();
+        let has_events =
+            || self.shared.store.scan::<EventRow>(&Scan::prefix(&group)).next().is_some();
+        if !known && has_events() {
+            self.shared.store.write(move |txn| tally(txn, &group, 0)).await?;
+        }
+        Ok(())
+    }
+
     fn walk(&self, group: &Arc<str>) -> Walk {
         let epoch = self.shared.world().history.epoch;
         let known = self.walks.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied();
@@ -181,10 +193,12 @@ impl Historian {
             let forgotten = self.shared.store.write(move |txn| {
                 for row in &over {
                     let key = (row.group.clone(), row.id.clone());
-                    // The same id may have come again meanwhile, with an event of its own: that one
-                    // lingers in its turn.
-                    let identity = txn.get::<IdentityRow>(&key)?;
-                    if identity.is_some_and(|identity| identity.keep_until <= now) {
+                    // The same id may have come again meanwhile, with an event of its own: with that
+                    // one it lingers in its turn.
+                    if let Some(identity) = txn.get::<IdentityRow>(&key)?
+                        && identity.keep_until <= now
+                        && !txn.contains::<EventRow>(&(row.group.clone(), identity.seq))?
+                    {
                         txn.delete::<IdentityRow>(&key)?;
                     }
                     txn.delete::<LingeringId>(&row.key())?;
@@ -269,6 +283,7 @@ impl Reconciler for Historian {
             return Ok(Action::AwaitChange);
         };
         let max_age = retention.max_age.get();
+        self.ensure_tally(group).await?;
         let mut walk = self.walk(group);
         let more_ends = self.record_ends(group, max_age, now).await?;
         let mut superseded = Superseded::take(&self.shared, group, walk.cursor);

@@ -11,7 +11,7 @@ mod file;
 mod hook;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -195,27 +195,25 @@ impl Outputs {
     /// Whether the file is this output's to write.
     async fn may_write(&self, output: &Output) -> Result<(), OutputError> {
         let (own, path) = (output.accepted.key().clone(), PathBuf::from(&output.spec.path));
-        let first = {
+        let others: Vec<(ObjectKey, PathBuf)> = {
             let world = self.shared.world();
-            let same = world.objects.outputs().filter(|(_, o)| Path::new(&o.spec.path) == path);
-            same.map(|(key, _)| key.clone()).min()
+            let before = world.objects.outputs().filter(|(key, _)| **key < own);
+            before.map(|(key, other)| (key.clone(), PathBuf::from(&other.spec.path))).collect()
         };
-        if let Some(first) = first.filter(|first| *first != own) {
-            let message = format!("{first} writes {} already", path.display());
-            return Err(OutputError::Refused(message));
-        }
         let watched = self.watched.clone();
-        let inside = tokio::task::spawn_blocking(move || {
-            watched.into_iter().find(|root| file::is_inside(&path, root))
-        });
-        match inside.await? {
-            None => Ok(()),
-            Some(root) => Err(OutputError::Refused(format!(
+        let refused = tokio::task::spawn_blocking(move || {
+            let own = file::place(&path);
+            if let Some((first, _)) = others.iter().find(|(_, other)| file::place(other) == own) {
+                return Some(format!("{first} writes {} already", path.display()));
+            }
+            let root = watched.into_iter().find(|root| file::is_inside(&path, root))?;
+            Some(format!(
                 "{} is in {}, where manifests are read from: the output would be taken for one",
-                output.spec.path,
+                path.display(),
                 root.display()
-            ))),
-        }
+            ))
+        });
+        refused.await?.map_or(Ok(()), |why| Err(OutputError::Refused(why)))
     }
 
     /// Does something with the file on a thread that may wait for the disk.
@@ -258,11 +256,13 @@ async fn note_failure(
 ) -> Result<u32, OutputError> {
     let name = output.accepted.key().name.clone();
     let (uid, message) = (output.accepted.uid.clone(), chain(error));
+    let counts = !matches!(error, OutputError::Refused(_));
     let noted = shared.store.write(move |txn| {
         let old = txn.get::<OutputRow>(&name)?.filter(|row| row.uid == uid);
         let mut row = old.unwrap_or_else(|| OutputRow::new(&name, &uid));
+        // What is refused is tried again only when the manifests are others.
+        row.attempts = if counts { row.attempts.saturating_add(1) } else { 0 };
         row.failure = Some(message);
-        row.attempts = row.attempts.saturating_add(1);
         txn.put(&row)?;
         Ok::<_, StoreError>(row.attempts)
     });
@@ -349,7 +349,10 @@ pub fn applied(row: Option<&OutputRow>, now: Time) -> Condition {
                 Condition::new("Applied", true, "Applied", message, now)
             }
             Some(failure) => {
-                let message = format!("{failure} ({} attempts so far)", row.attempts);
+                let message = match row.attempts {
+                    0 => failure.clone(),
+                    attempts => format!("{failure} ({attempts} attempts so far)"),
+                };
                 Condition::new("Applied", false, "Failing", message, now)
             }
         },

@@ -218,13 +218,17 @@ fn keep(
     let failing = work.and_then(|work| work.failing.as_ref()).filter(|f| f.run_key == key);
     // The part as it should be written, without a run.
     let part = inputs.part.map(|part| match failing {
+        _ if is_of_effect(work, subscription.uid, part, effect) => {
+            tended(part, fact, observed.end, grace, now)
+        }
         // It was made under another rule, and the present one does not allow what is proposed: on a
-        // node that never had the other rule there would be none.
-        Some(failing)
-            if NOT_ALLOWED.contains(&failing.reason.as_str())
-                && !is_of_effect(work, subscription.uid, part, effect) =>
-        {
-            retired(part, RetireReason::NoLongerAllowed, failing.since)
+        // node that never had the other rule there would be none. Once that is known a newer
+        // observation, or another failure, gives it no new reason.
+        _ if part.retiring.as_ref().is_some_and(|r| r.reason == RetireReason::NoLongerAllowed) => {
+            Cow::Borrowed(part)
+        }
+        Some(failing) if NOT_ALLOWED.contains(&failing.reason.as_str()) => {
+            retired(part, RetireReason::NoLongerAllowed, failing.last_at)
         }
         _ => tended(part, fact, observed.end, grace, now),
     });

@@ -52,7 +52,7 @@ impl Room for Quota {
         let unheard_of = self.unheard_of(&event.group, txn.revision());
         let (left, retracted) = {
             let world = self.shared.world();
-            let left = world.room(event, self.shared.clock.now());
+            let left = world.room(event);
             (left, world.objects.matcher.retracted_by(&event.group, &event.r#type))
         };
         let Some(left) = left.map(|left| left.saturating_sub(unheard_of)) else { return Ok(None) };

@@ -280,6 +280,7 @@ impl Runner {
         let mut further = self.further();
         if further.running < MAX_RUNS {
             further.running += 1;
+            further.waiting.retain(|waiting| waiting != slot);
             return Some(RunRoom(Some(self)));
         }
         if !further.waiting.contains(slot) {
@@ -366,8 +367,8 @@ impl Runner {
         self.set_readiness(plugin, Readiness { version, ready: true, reason, message });
     }
 
-    /// A plan made while the batch was taken found it still under way and asked for nothing: a retry
-    /// that was due already, or a run that this batch left out, would be forgotten.
+    /// A plan made between the commit and the end of the run found it still under way and asked for
+    /// nothing: a retry that was due already would be forgotten.
     fn plan_again(&self, subscription: &Arc<str>, facts: Vec<FactId>) {
         for fact in facts {
             self.plans.related(SubFact { subscription: Arc::clone(subscription), fact });
@@ -516,10 +517,12 @@ impl Reconciler for Runner {
                 taken.completed = true;
                 let facts: Vec<_> = taken.items.iter().map(|item| item.fact).collect();
                 drop(taken);
+                // What was left out because the world has yet to hear of something is planned when it
+                // has; to plan it now would be to go in circles.
                 if let Next::Ended { answered, warnings } = next {
                     self.host_worked(&key.plugin, version, answered, &warnings);
+                    self.plan_again(&subscription, facts);
                 }
-                self.plan_again(&subscription, facts);
                 // There may be more; the look is cheap, and a slot never sleeps on work.
                 Ok(Action::HoldFor(Duration::ZERO))
             }

@@ -27,29 +27,29 @@ const DRIFT: SignedDuration = SignedDuration::from_millis(500);
 pub async fn watch(
     shared: Arc<Shared>,
     triggers: Triggers,
-    told: Option<ClockSet>,
+    mut set: Option<ClockSet>,
     shutdown: Shutdown,
 ) {
     let mut last = (shared.clock.now(), Instant::now());
     let mut calm = Instant::now();
     loop {
-        let told = async {
-            match &told {
-                Some(set) if calm <= Instant::now() => {
-                    set.happened().await;
-                    true
-                }
+        let next = async {
+            match &set {
+                Some(set) if calm <= Instant::now() => Some(set.happened().await),
                 _ => {
                     sleep(EVERY).await;
-                    false
+                    None
                 }
             }
         };
-        tokio::select! {
+        let heard = tokio::select! {
             () = shutdown.draining() => return,
-            told = told => if told {
-                calm = Instant::now() + AFTERMATH;
-            },
+            heard = next => heard,
+        };
+        match heard {
+            Some(true) => calm = Instant::now() + AFTERMATH,
+            Some(false) => set = None,
+            None => {}
         }
         let now = (shared.clock.now(), Instant::now());
         let by_node = now.0.duration_since(last.0);

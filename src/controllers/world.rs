@@ -305,7 +305,7 @@ impl World {
     /// Room for one more fact like this event's in its group; `None` if it needs none, because it
     /// retracts a fact that is known. Retractions take no room from what they speak of; those that
     /// speak of nothing known have a limit of the same size to themselves.
-    pub fn room(&self, event: &Event, now: Time) -> Option<u64> {
+    pub fn room(&self, event: &Event) -> Option<u64> {
         let group = event.group.as_str();
         let limit = self.objects.group(group).map_or(0, |g| g.spec.limits.max_live_facts);
         let matcher = &self.objects.matcher;
@@ -313,7 +313,7 @@ impl World {
         let of_type = |r#type| self.facts.unended_of_type(group, r#type);
         let retractions = matcher.retract_types(group).map(of_type).sum::<usize>();
         let counted = if !retracts(&event.r#type) {
-            self.facts.live(group, now).saturating_sub(retractions)
+            self.facts.unended(group).saturating_sub(retractions)
         } else if self.facts.is_about(event, |r#type| !retracts(r#type)) {
             return None;
         } else {

@@ -19,6 +19,7 @@ use crate::control::{
     Pending, RunFigures, WorkFigures,
 };
 use crate::controllers::publish::Published;
+use crate::render::{self, Index};
 use crate::runtime::KeyState;
 use crate::sources::config_dir::ConfigHandle;
 use crate::sources::node_time::SystemClock;
@@ -35,9 +36,18 @@ pub struct Running {
     peers: Peers,
     listeners: Listeners,
     started_at: Time,
-    /// The last view of the effective config, by the changes it knows of: made once however often
-    /// it is read.
-    view: Mutex<Option<(u64, Arc<Effective>)>>,
+    /// The last views of the effective config: made once however often they are read.
+    views: Mutex<Views>,
+}
+
+/// Views of the effective config at one moment.
+#[derive(Default)]
+struct Views {
+    /// The changes that they know of, and the revision.
+    of: Option<(u64, Option<u64>)>,
+    whole: Option<Arc<Effective>>,
+    /// Without the report.
+    document: Option<Arc<Effective>>,
 }
 
 impl Running {
@@ -50,7 +60,31 @@ impl Running {
         listeners: Listeners,
     ) -> Self {
         let started_at = node.shared.clock.now();
-        Self { node, node_time, config, peers, listeners, started_at, view: Mutex::default() }
+        Self { node, node_time, config, peers, listeners, started_at, views: Mutex::default() }
+    }
+}
+
+impl Running {
+    /// The view in this place, made by `make` if it is not of now.
+    fn seen(
+        &self,
+        place: fn(&mut Views) -> &mut Option<Arc<Effective>>,
+        make: fn(&Index) -> render::Effective,
+    ) -> Arc<Effective> {
+        let mut index = self.node.shared.effective();
+        index.expire(self.node.shared.clock.now());
+        // Half of a state gets no number.
+        let revision = self.node.ready.is_ready().then(|| self.node.shared.number(&index).revision);
+        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = (index.changes(), revision);
+        if views.of != Some(of) {
+            *views = Views { of: Some(of), ..Views::default() };
+        }
+        let view = place(&mut views).get_or_insert_with(|| {
+            let (digest, config) = (index.digest().to_owned(), make(&index));
+            Arc::new(Effective { revision, digest, config })
+        });
+        Arc::clone(view)
     }
 }
 
@@ -79,24 +113,11 @@ impl Live for Running {
     }
 
     fn effective(&self) -> Arc<Effective> {
-        let mut index = self.node.shared.effective();
-        index.expire(self.node.shared.clock.now());
-        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        // Half of a state gets no number.
-        let revision = self.is_ready().then(|| self.node.shared.number(&index).revision);
-        if let Some((changes, view)) = &*view
-            && *changes == index.changes()
-            && view.revision == revision
-        {
-            return Arc::clone(view);
-        }
-        let made = Arc::new(Effective {
-            revision,
-            digest: index.digest().to_owned(),
-            config: index.view(),
-        });
-        *view = Some((index.changes(), Arc::clone(&made)));
-        made
+        self.seen(|view| &mut view.whole, Index::view)
+    }
+
+    fn document(&self) -> Arc<Effective> {
+        self.seen(|view| &mut view.document, Index::document)
     }
 
     fn converge(&self, deliveries: bool) -> BoxFuture<'_, Converged> {

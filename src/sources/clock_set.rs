@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use rustix::time::{
@@ -22,23 +23,34 @@ const STACK: usize = 64 * 1024;
 
 /// Tells when the clock was set.
 #[derive(Debug)]
-pub struct ClockSet(Arc<Notify>);
+pub struct ClockSet(Arc<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    news: Notify,
+    /// Nobody tells any more.
+    broken: AtomicBool,
+}
 
 impl ClockSet {
     /// Listens from now on.
     pub fn new() -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC)?;
         arm(&timer)?;
-        let notify = Arc::new(Notify::new());
-        let told = Arc::clone(&notify);
+        let own = Arc::new(Told::default());
+        let told = Arc::clone(&own);
         let thread = std::thread::Builder::new().name("clock-set".to_owned()).stack_size(STACK);
         thread.spawn(move || listen(&timer, &told))?;
-        Ok(Self(notify))
+        Ok(Self(own))
     }
 
-    /// Returns when the clock was set since the last call, or since the beginning. Cancel safe.
-    pub async fn happened(&self) {
-        self.0.notified().await;
+    /// Returns when the clock was set since the last call, or since the beginning; or when nobody
+    /// tells any more, which is false. Cancel safe.
+    pub async fn happened(&self) -> bool {
+        if !self.0.broken.load(Ordering::Acquire) {
+            self.0.news.notified().await;
+        }
+        !self.0.broken.load(Ordering::Acquire)
     }
 }
 
@@ -54,7 +66,7 @@ fn arm(timer: &OwnedFd) -> rustix::io::Result<()> {
     }
 }
 
-fn listen(timer: &OwnedFd, told: &Notify) {
+fn listen(timer: &OwnedFd, told: &Told) {
     let mut expirations = [0; 8];
     loop {
         let heard = match rustix::io::read(timer, &mut expirations) {
@@ -62,9 +74,9 @@ fn listen(timer: &OwnedFd, told: &Notify) {
             Ok(_) | Err(Errno::CANCELED) => arm(timer),
             Err(error) => Err(error),
         };
-        told.notify_one();
+        told.broken.store(heard.is_err(), Ordering::Release);
+        told.news.notify_one();
         if let Err(error) = heard {
-            // The next steps are noticed late: when something else looks at the clock.
             return tracing::warn!(%error, "nobody tells any more when the clock is set");
         }
     }

@@ -93,7 +93,7 @@ pub enum Refusal {
     },
     /// The group is at `limits.maxLiveFacts`.
     #[error(
-        "group {group:?} is full: limits.maxLiveFacts new facts are live; retractions and renewals are still accepted"
+        "group {group:?} is full: limits.maxLiveFacts new facts are live; renewals, and retractions of what is known, are still accepted"
     )]
     GroupFull {
         /// The group.

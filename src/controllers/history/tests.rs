@@ -228,6 +228,23 @@ async fn an_id_that_came_again_is_remembered_for_as_long_as_it_then_must_be() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_id_is_remembered_as_long_as_its_event_is_stored() {
+    let mut bench = Bench::new(short(1), NO_PLUGIN).await;
+    bench.emit(until(other("e1", 0), 2000)).await;
+    bench.emit(until(other("e2", 1), 5000)).await;
+    bench.at(100);
+    bench.prune().await;
+    assert_eq!(bench.events(), ["e2"], "e1 is surplus; its id lingers until it expires");
+    bench.at(1990);
+    bench.emit(until(other("e1", 1990), 2000)).await;
+    bench.at(2000);
+    bench.historian.forget_ids("g", bench.now()).await.expect("forgotten");
+    assert!(bench.events().contains(&"e1".to_owned()));
+    let key = ("g".to_owned(), "e1".to_owned());
+    assert!(bench.store.get::<IdentityRow>(&key).expect("read").is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_prune_that_failed_is_made_up_for_without_a_restart() {
     let mut bench = Bench::new(short(100), NO_PLUGIN).await;
     bench.emit(other("e1", 0)).await;

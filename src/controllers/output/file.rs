@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Whether `path` is a file of its own that holds `content`.
 pub fn holds(path: &str, content: &[u8]) -> bool {
@@ -11,12 +11,19 @@ pub fn holds(path: &str, content: &[u8]) -> bool {
     is_file && fs::read(path).is_ok_and(|old| old == content)
 }
 
+/// Where a file of this path lies, whatever links lead there.
+pub fn place(path: &Path) -> PathBuf {
+    let directory = real(path.parent().unwrap_or(Path::new("/")));
+    path.file_name().map_or_else(|| directory.clone(), |name| directory.join(name))
+}
+
 /// Whether `path` is `root` or below it, as the file system has them now.
 pub fn is_inside(path: &Path, root: &Path) -> bool {
-    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let place = path.file_name().map_or_else(|| real(directory), |name| real(directory).join(name));
-    place.starts_with(real(root))
+    place(path).starts_with(real(root))
+}
+
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Replaces the content of `path` unless it is `content` already. Returns whether it wrote.

@@ -1,9 +1,11 @@
 //! The hooks of outputs: each is run until it has succeeded for what its file holds.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{OnDisk, OutputError, Written, note_applied, note_failure};
@@ -29,6 +31,8 @@ pub struct Hooks {
     cancel: CancellationToken,
     backoff: Backoff,
     jitter: Mutex<Jitter>,
+    /// Hooks that have failed often: for what content, and when they may be run for it again.
+    resting: Mutex<HashMap<ObjectKey, (OnDisk, Instant)>>,
 }
 
 impl Hooks {
@@ -48,6 +52,7 @@ impl Hooks {
             cancel,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             jitter: Mutex::new(Jitter::seeded(0)),
+            resting: Mutex::default(),
         }
     }
 
@@ -85,10 +90,27 @@ impl Hooks {
     }
 
     /// A hook that has failed often enough waits without holding up who waits for the node.
-    fn pause(&self, failures: u32) -> Action {
+    fn rest(&self, key: &ObjectKey, on_disk: OnDisk, failures: u32) -> Action {
         let failures = u16::try_from(failures).unwrap_or(u16::MAX);
-        let mut jitter = self.jitter.lock().unwrap_or_else(PoisonError::into_inner);
-        Action::RequeueAfter(self.backoff.delay(failures, &mut jitter))
+        let pause = {
+            let mut jitter = self.jitter.lock().unwrap_or_else(PoisonError::into_inner);
+            self.backoff.delay(failures, &mut jitter)
+        };
+        self.resting().insert(key.clone(), (on_disk, Instant::now() + pause));
+        Action::RequeueAfter(pause)
+    }
+
+    /// How long a hook that has failed for this content rests yet, whoever calls it.
+    fn rests(&self, key: &ObjectKey, on_disk: &OnDisk) -> Option<Duration> {
+        let resting = self.resting();
+        let (tried, until) = resting.get(key)?;
+        let same = tried.digest == on_disk.digest && tried.generation == on_disk.generation;
+        let left = until.saturating_duration_since(Instant::now());
+        (same && !left.is_zero()).then_some(left)
+    }
+
+    fn resting(&self) -> MutexGuard<'_, HashMap<ObjectKey, (OnDisk, Instant)>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,6 +137,7 @@ impl Reconciler for Hooks {
         let output = self.shared.world().objects.output(key).cloned();
         let Some((output, hook)) = output.and_then(|o| o.spec.on_change.clone().map(|h| (o, h)))
         else {
+            self.resting().remove(key);
             return Ok(Action::AwaitChange);
         };
         // Until the file is there the hook has nothing to hear of; who writes it calls again.
@@ -126,13 +149,22 @@ impl Reconciler for Hooks {
         if row.is_some_and(|row| row.failure.is_none() && row.applied_digest == on_disk.digest) {
             return Ok(Action::AwaitChange);
         }
+        if let Some(left) = self.rests(key, &on_disk) {
+            return Ok(Action::RequeueAfter(left));
+        }
         let ran = self.run(&output, &hook, &on_disk).await;
         if ran.is_err() && self.cancel.is_cancelled() {
             // It was not tried: it runs again at the next start.
             return Ok(Action::AwaitChange);
         }
+        // One that was edited or deleted meanwhile has nothing to do with this run.
+        let current = self.shared.world().objects.output(key).cloned();
+        if !current.is_some_and(|current| on_disk.is_of(&current)) {
+            return Ok(Action::HoldFor(Duration::ZERO));
+        }
         let next = match ran {
             Ok(()) => {
+                self.resting().remove(key);
                 // A file that could not be written meanwhile has its own failure on record.
                 let now = self.written.of(key);
                 if now.is_some() {
@@ -147,7 +179,7 @@ impl Reconciler for Hooks {
                     Err(error)
                 } else {
                     tracing::warn!(output = %key.name, %error, failures, "the hook fails");
-                    Ok(self.pause(failures))
+                    Ok(self.rest(key, on_disk, failures))
                 }
             }
         };

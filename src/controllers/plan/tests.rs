@@ -654,6 +654,13 @@ fn a_part_of_another_effect_retires_once_the_present_one_does_not_allow_what_is_
         let case = case.then(75);
         assert_eq!(case.plan().part, PartStep::Keep);
         assert!(!case.plan().forget_failure);
+        // A newer observation is no reason to serve it longer.
+        let mut newer = case;
+        newer.fact = Some(fact("e2", 72));
+        assert_eq!(newer.plan().part, PartStep::Keep);
+        assert!(newer.plan().run.is_some(), "it is tried for the new observation");
+        let mut case = newer;
+        case.fact = Some(fact("e1", 0));
         let back = Case { effect: Some("effect-0"), ..case };
         match back.plan().part {
             PartStep::Put(part) => assert_eq!(part.retiring, None),

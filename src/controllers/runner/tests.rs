@@ -30,4 +30,12 @@ async fn a_plugin_that_hangs_in_all_its_slots_keeps_no_other_one_from_running() 
     runner.pass_on(&slot("late", 1));
     assert!(waiting().is_empty());
     assert!(runner.room_for(&slot("later", 1)).is_some());
+    // Who comes to room by itself waits for none, and stands in nobody's way.
+    rooms.push(runner.room_for(&slot("next", 1)).expect("there is room"));
+    assert!(runner.room_for(&slot("called", 1)).is_none());
+    assert!(runner.room_for(&slot("lucky", 1)).is_none());
+    rooms.pop();
+    assert!(waiting() == [slot("lucky", 1)]);
+    rooms.push(runner.room_for(&slot("lucky", 1)).expect("it came first"));
+    assert!(waiting().is_empty());
 }

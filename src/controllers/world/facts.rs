@@ -64,20 +64,29 @@ impl Fact {
 type Thing = [u8; 16];
 
 fn things(event: &Event) -> impl Iterator<Item = Thing> {
-    let of = |label: &str, word: &str| -> Option<Thing> {
-        if word.is_empty() {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        for part in [label, &event.group, &event.source_node, word] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        let mut thing = [0; 16];
-        thing.copy_from_slice(&hash.finalize()[..16]);
-        Some(thing)
-    };
-    [of("subject", &event.subject), of("dedupeKey", &event.dedupe_key)].into_iter().flatten()
+    [by_subject(event), by_dedupe_key(event)].into_iter().flatten()
+}
+
+fn by_subject(event: &Event) -> Option<Thing> {
+    thing(event, "subject", &event.subject)
+}
+
+fn by_dedupe_key(event: &Event) -> Option<Thing> {
+    thing(event, "dedupeKey", &event.dedupe_key)
+}
+
+fn thing(event: &Event, label: &str, word: &str) -> Option<Thing> {
+    if word.is_empty() {
+        return None;
+    }
+    let mut hash = Sha256::new();
+    for part in [label, &event.group, &event.source_node, word] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let mut thing = [0; 16];
+    thing.copy_from_slice(&hash.finalize()[..16]);
+    Some(thing)
 }
 
 /// One of the facts that speak of a thing. Sorted by type, then by time: who retracts a fact is the
@@ -132,6 +141,11 @@ impl Facts {
             .map_or(0, |ends| ends.len() - ends.iter().take_while(|(end, _)| *end <= now).count())
     }
 
+    /// Facts of one group whose end is not on record.
+    pub fn unended(&self, group: &str) -> usize {
+        self.by_end.get(group).map_or(0, BTreeSet::len)
+    }
+
     /// Facts of one type in one group whose end is not on record.
     pub fn unended_of_type(&self, group: &str, r#type: &str) -> usize {
         self.unended.get(group).and_then(|types| types.get(r#type)).copied().unwrap_or(0)
@@ -147,10 +161,13 @@ impl Facts {
             .filter_map(|(.., id)| self.by_id.get(id))
     }
 
-    /// Whether the observer of this event has a fact about its subject or dedupeKey of a type that
-    /// passes.
+    /// Whether the observer of this event has a fact of a type that passes about what names this one:
+    /// its dedupeKey, or without one its subject. So of each known thing there is one such event of
+    /// each type, however many claim to be about it.
     pub fn is_about(&self, event: &Event, mut passes: impl FnMut(&str) -> bool) -> bool {
-        things(event).filter_map(|thing| self.by_thing.get(&thing)).any(|mentions| {
+        let named_by_key = event.fact_name() == event.dedupe_key;
+        let thing = if named_by_key { by_dedupe_key(event) } else { by_subject(event) };
+        thing.and_then(|thing| self.by_thing.get(&thing)).is_some_and(|mentions| {
             let mut rest = &mentions[..];
             while let Some((r#type, ..)) = rest.first() {
                 if passes(r#type) {

@@ -49,7 +49,9 @@ pub async fn commit(
                     Err(NotAccepted::Store(error)) => return Err(error),
                     Err(refused) => Err(refusal(&refused)),
                     Ok(outcome) => {
-                        made += u64::from(outcome == Outcome::New { made_fact: true });
+                        // What needs no room takes none from others.
+                        let takes_room = outcome == Outcome::New { made_fact: true };
+                        made += u64::from(takes_room && left.is_some());
                         Ok(outcome)
                     }
                 };

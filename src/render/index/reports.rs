@@ -27,14 +27,19 @@ pub struct PartOutcome {
 }
 
 impl Index {
-    /// The effective config and the report, as [`super::super::effective()`] would give them.
-    /// Shares the resources: cheap to take and to send elsewhere for printing.
-    pub fn view(&self) -> Effective {
+    /// The effective config without the report, which takes longer than the rest.
+    pub fn document(&self) -> Effective {
         Effective {
             header: self.header.clone(),
             resources: self.output.iter().cloned().collect(),
-            report: self.report(),
+            report: Report::default(),
         }
+    }
+
+    /// The effective config and the report, as [`super::super::effective()`] would give them.
+    /// Shares the resources: cheap to take and to send elsewhere for printing.
+    pub fn view(&self) -> Effective {
+        Effective { report: self.report(), ..self.document() }
     }
 
     /// What was left out, and why.

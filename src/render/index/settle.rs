@@ -68,6 +68,9 @@ impl Index {
             self.touched_slots.insert(key.clone());
         } else {
             self.touch_winners(old.as_ref(), origin.as_ref());
+            let Some(slot) = self.slots.get(key) else { return };
+            self.touched.parts.extend(slot.masks.iter().map(|mask| PartKey::of(&mask.part)));
+            self.touched.objects.extend(slot.startup.is_some().then(|| key.clone()));
         }
         if old_facade != facade {
             self.recheck_referrers(key);

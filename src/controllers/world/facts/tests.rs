@@ -241,6 +241,8 @@ fn an_event_is_about_what_its_observer_has_spoken_of() {
     let about = |what: [&str; 3]| facts.is_about(&fact(what, 9).event, |t| t != "gone");
     assert!(about(["gone", "s", ""]));
     assert!(about(["gone", "", "d"]));
+    assert!(about(["gone", "other", "d"]), "the key names it");
+    assert!(!about(["gone", "s", "fresh"]), "one that nobody has heard of names another fact");
     assert!(!about(["gone", "other", ""]));
     assert!(!about(["gone", "", "s"]));
 }
