@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use routerd::api::Time;
 use routerd::store::events::{Refusal, accept};
+use routerd::store::open_facts::OpenFact;
 use routerd::store::tables::{EventRow, FactRow, IdentityRow};
 use routerd::store::{Scan, Store};
 
@@ -62,6 +63,7 @@ fn rows(store: &Store, events: usize) -> f64 {
     let all = Scan::all();
     let rows = store.scan::<EventRow>(&all).count()
         + store.scan::<IdentityRow>(&all).count()
-        + store.scan::<FactRow>(&all).count();
+        + store.scan::<FactRow>(&all).count()
+        + store.scan::<OpenFact>(&all).count();
     rows as f64 / events as f64
 }
