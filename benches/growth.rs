@@ -127,7 +127,7 @@ impl Lab {
             spawner: Arc::new(Plugin),
             identify: Box::new(|path| Some(path.to_owned())),
             reported: Box::new(|_| Vec::new()),
-            watched: Vec::new(),
+            reserved: routerd::controllers::output::Reserved::default(),
             clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");

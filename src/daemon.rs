@@ -38,12 +38,13 @@ use self::peers::Peers;
 use self::signals::Signals;
 use crate::api::clock::Clock;
 use crate::control::{Control, Live, server};
+use crate::controllers::output::Reserved;
 use crate::federation::files::{Files, LOOK_EVERY};
 use crate::federation::outbox::credentials::FileCredentials;
 use crate::federation::outbox::http::HttpTransport;
 use crate::federation::outbox::{self, Outboxes};
 use crate::federation::receiver::{Receivers, limits::Limits};
-use crate::plugin::{ProcessSpawner, adopt_orphans};
+use crate::plugin::{ProcessSpawner, adopt_orphans, keep_descriptors};
 use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::clock_set::ClockSet;
 use crate::sources::config_dir::{ConfigDir, Options};
@@ -85,7 +86,10 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     announce(&report);
     group.critical("store-health", watch_health(store.clone(), shutdown.clone()));
 
-    // Plugins run in directories of their own; what escapes them is ended.
+    // Plugins run in directories of their own, without what we hold; what escapes them is ended.
+    if let Err(error) = keep_descriptors() {
+        tracing::warn!(%error, "plugins may get descriptors that the daemon was started with");
+    }
     if let Err(error) = adopt_orphans() {
         tracing::warn!(%error, "processes that leave their plugin's group cannot be ended");
     }
@@ -93,7 +97,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
         .context("cannot make the working directories of plugins")?;
 
     // The configuration: files to accepted objects.
-    let watched = options.config.clone();
+    let reserved = Reserved { watched: options.config.clone(), state: options.state.clone() };
     let (config_dir, config) = ConfigDir::new(
         Options::new(options.config),
         store.clone(),
@@ -123,14 +127,18 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             conditions.extend(heard.condition(accepted));
             conditions
         }),
-        watched,
+        reserved,
         clock_set: ClockSet::new()
             .inspect_err(|error| tracing::warn!(%error, "nobody tells when the clock is set"))
             .ok(),
     };
     let node = Node::start(outside, &mut group, &shutdown)?;
     let conditions = node.triggers.conditions.clone();
-    group.critical("reports", reports.follow(config.reports(), conditions, shutdown.clone()));
+    let accepted = Arc::clone(&node.shared);
+    let all = move || accepted.world().objects.iter().map(|a| a.key().clone()).collect();
+    let following = Arc::clone(&reports);
+    group
+        .critical("reports", following.follow(config.reports(), all, conditions, shutdown.clone()));
     group.critical("config", {
         let stop = signals::token(&shutdown);
         async move { config_dir.run(stop).await }
@@ -166,7 +174,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     if tokio::time::timeout(READ_ALL, node.ready.wait()).await.is_err() {
         tracing::warn!("reading the store takes its time; what is in force is not shown yet");
     }
-    let live = Arc::new(Running::new(node, node_time, config.clone(), peers, listeners));
+    let live = Arc::new(Running::new(node, node_time, (config.clone(), reports), peers, listeners));
     let door = server::Server::bind(&socket, server::Limits::default())
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     let control = Control::new(store.clone(), clock, Arc::clone(&live) as Arc<dyn Live>);

@@ -11,7 +11,7 @@ mod file;
 mod hook;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,10 +35,41 @@ pub use self::hook::Hooks;
 pub struct Outputs {
     shared: Arc<Shared>,
     written: Arc<Written>,
-    /// Files and directories that manifests are read from.
-    watched: Vec<PathBuf>,
+    reserved: Reserved,
     hooks: TriggerSender<ObjectKey>,
     conditions: TriggerSender<ObjectKey>,
+    /// Failures in a row to write each file.
+    failures: Mutex<HashMap<ObjectKey, u32>>,
+}
+
+/// Failures in a row after which a node no longer counts as unsettled because of an output: it is
+/// tried again all the same.
+const SETTLED_AFTER: u32 = 5;
+/// How long a file that could not be written so often waits; the full pass looks as well.
+const RETRY_FILE: Duration = Duration::from_secs(30);
+
+/// Places that are not for outputs.
+#[derive(Debug, Clone, Default)]
+pub struct Reserved {
+    /// Files and directories that manifests are read from: an output there would be taken for one.
+    pub watched: Vec<PathBuf>,
+    /// The state directory: an output there could take the place of the store.
+    pub state: PathBuf,
+}
+
+impl Reserved {
+    /// Why nothing may be written to `path`, if so. Touches the disk.
+    fn refuses(&self, path: &Path) -> Option<String> {
+        if !self.state.as_os_str().is_empty() && file::is_inside(path, &self.state) {
+            return Some(format!("{} is in the state directory", path.display()));
+        }
+        let root = self.watched.iter().find(|root| file::is_inside(path, root))?;
+        Some(format!(
+            "{} is in {}, where manifests are read from: the output would be taken for one",
+            path.display(),
+            root.display()
+        ))
+    }
 }
 
 /// What each file holds, as far as this process has written it or found it right.
@@ -119,15 +150,15 @@ pub enum OutputError {
 }
 
 impl Outputs {
-    /// A writer of files that wakes `hooks`. Nothing is written where manifests are read from.
+    /// A writer of files that wakes `hooks`.
     pub fn new(
         shared: Arc<Shared>,
         written: Arc<Written>,
-        watched: Vec<PathBuf>,
+        reserved: Reserved,
         hooks: TriggerSender<ObjectKey>,
         conditions: TriggerSender<ObjectKey>,
     ) -> Self {
-        Self { shared, written, watched, hooks, conditions }
+        Self { shared, written, reserved, hooks, conditions, failures: Mutex::default() }
     }
 
     /// Brings the file up to the present, and calls the hook if that is news to it.
@@ -192,6 +223,18 @@ impl Outputs {
         Ok(())
     }
 
+    /// Counts failures in a row.
+    fn count(&self, key: &ObjectKey, failed: bool) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failed {
+            failures.remove(key);
+            return 0;
+        }
+        let count = failures.entry(key.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
     /// Whether the file is this output's to write.
     async fn may_write(&self, output: &Output) -> Result<(), OutputError> {
         let (own, path) = (output.accepted.key().clone(), PathBuf::from(&output.spec.path));
@@ -200,18 +243,13 @@ impl Outputs {
             let before = world.objects.outputs().filter(|(key, _)| **key < own);
             before.map(|(key, other)| (key.clone(), PathBuf::from(&other.spec.path))).collect()
         };
-        let watched = self.watched.clone();
+        let reserved = self.reserved.clone();
         let refused = tokio::task::spawn_blocking(move || {
             let own = file::place(&path);
             if let Some((first, _)) = others.iter().find(|(_, other)| file::place(other) == own) {
                 return Some(format!("{first} writes {} already", path.display()));
             }
-            let root = watched.into_iter().find(|root| file::is_inside(&path, root))?;
-            Some(format!(
-                "{} is in {}, where manifests are read from: the output would be taken for one",
-                path.display(),
-                root.display()
-            ))
+            reserved.refuses(&path)
         });
         refused.await?.map_or(Ok(()), |why| Err(OutputError::Refused(why)))
     }
@@ -324,9 +362,11 @@ impl Reconciler for Outputs {
             note_failure(&self.shared, &output, error).await?;
         }
         self.conditions.related(key.clone());
+        let failures = self.count(key, applied.is_err());
         match applied {
             // A change of the manifests is the way out, and it is heard of.
             Ok(()) | Err(OutputError::Refused(_)) => Ok(Action::AwaitChange),
+            Err(_) if failures >= SETTLED_AFTER => Ok(Action::RequeueAfter(RETRY_FILE)),
             Err(error) => Err(error),
         }
     }

@@ -22,6 +22,9 @@ use crate::runtime::{Action, Failure, Reconciler};
 use crate::store::tables::{OutputRow, StatusRow};
 use crate::store::{StoreError, WriteError};
 
+/// Conditions that a scan of the files gives, and the one of them that it always gives.
+const OF_SCAN: &[&str] = &["Accepted", "ConfigHeld", "Shadowed", ALWAYS_OF_SCAN];
+const ALWAYS_OF_SCAN: &str = "Typed";
 /// Whether a plugin could be run.
 const PLUGIN_READY: &str = "PluginReady";
 /// Whether the walls that a plugin's `spec.sandbox` asks for can be put up.
@@ -48,8 +51,8 @@ impl Conditions {
         Self { shared, spawner }
     }
 
-    /// What is true of the object now; `None` when it is gone.
-    fn observe(&self, key: &ObjectKey, now: Time) -> Option<Vec<Condition>> {
+    /// The object's generation and what is true of it now; `None` when it is gone.
+    fn observe(&self, key: &ObjectKey, now: Time) -> Option<(u64, Vec<Condition>)> {
         // The index first: whoever takes both locks takes them in this order.
         let (masked, problems) = {
             let effective = self.shared.effective();
@@ -74,7 +77,8 @@ impl Conditions {
         conditions.extend(masked.map(|masked| is_masked(&masked, now)));
         conditions.extend(conflicted(&problems, now));
         let generation = accepted.generation;
-        Some(conditions.into_iter().map(|c| c.at_generation(generation)).collect())
+        let conditions = conditions.into_iter().map(|c| c.at_generation(generation)).collect();
+        Some((generation, conditions))
     }
 
     /// What the last try showed, if it was of this version.
@@ -211,25 +215,37 @@ impl Reconciler for Conditions {
     type Error = ConditionsError;
 
     async fn reconcile(&self, key: &ObjectKey) -> Result<Action, ConditionsError> {
-        let observed = self.observe(key, self.shared.clock.now());
+        let now = self.shared.clock.now();
+        let observed = self.observe(key, now);
         let key = key.clone();
         let wrote = self.shared.store.write(move |txn| {
             let old = txn.get::<StatusRow>(&key)?;
-            let Some(observed) = observed else { return txn.delete::<StatusRow>(&key) };
+            let Some((generation, observed)) = observed else {
+                return txn.delete::<StatusRow>(&key);
+            };
             let mut conditions = old.map_or_else(Vec::new, |row| row.conditions);
             // What is no longer observed is no longer true; what is keeps its time of transition.
             // Whether a plugin can be run is known again at its next run, a peer when it was spoken
             // to, a listener when it was tried; until then what the last try showed stands, if it
             // was of this version.
+            // Before the first scan nothing is known of the files, and what was true stands.
+            let scanned = observed.iter().any(|new| new.r#type == ALWAYS_OF_SCAN);
             let stands = |old: &Condition| {
-                STANDING.contains(&old.r#type.as_str())
-                    && observed
-                        .first()
-                        .is_some_and(|new| new.observed_generation == old.observed_generation)
+                if OF_SCAN.contains(&old.r#type.as_str()) {
+                    return !scanned;
+                }
+                STANDING.contains(&old.r#type.as_str()) && old.observed_generation == generation
             };
             conditions
                 .retain(|old| observed.iter().any(|new| new.r#type == old.r#type) || stands(old));
-            for condition in observed {
+            for mut condition in observed {
+                let old = conditions.iter().find(|old| old.r#type == condition.r#type);
+                if let Some(old) = old.filter(|old| old.status != condition.status)
+                    && condition.last_transition_time < old.last_transition_time
+                {
+                    // It is so again since now, however long the version in force has been.
+                    condition.last_transition_time = now;
+                }
                 set_condition(&mut conditions, condition);
             }
             txn.put(&StatusRow { object: key, conditions })

@@ -145,9 +145,20 @@ fn read(stdout: &[u8]) -> Result<(PluginResult, Vec<String>), Fault> {
     Ok((result, unknown.iter().map(|p| format!("{p}; ignored")).collect()))
 }
 
+/// An answer is 1 MiB of text. Aliases do not make more of it than the memory that is for one run.
+const ANSWER: Limits = Limits {
+    file_bytes: 1 << 20,
+    documents: 2,
+    depth: 64,
+    nodes: 100_000,
+    text_bytes: 4 << 20,
+    scalar_bytes: 1 << 20,
+    flow_marks: 100_000,
+};
+
 fn read_yaml(stdout: &[u8]) -> Result<Value, Fault> {
     let bad = |message: String| Fault::new("BadResult", message);
-    let mut documents = parse_documents(stdout, &Limits::default());
+    let mut documents = parse_documents(stdout, &ANSWER);
     if let Some(error) = documents.error {
         return Err(bad(format!("stdout:{}: {}", error.pos, error.message)));
     }

@@ -15,43 +15,58 @@ use crate::sources::report::{ConfigReport, Findings, Index};
 /// The findings about each object that there is something to say about.
 #[derive(Debug, Default)]
 pub struct Reports {
-    by_object: RwLock<HashMap<ObjectKey, Findings>>,
+    /// The last scan whose report was taken up, and triggered whom it concerns.
+    taken_up: watch::Sender<u64>,
+    /// None before the first scan.
+    by_object: RwLock<Option<HashMap<ObjectKey, Findings>>>,
 }
 
 impl Reports {
-    /// The conditions that a scan gives an object.
+    /// The conditions that a scan gives an object; none before the first.
     pub fn conditions(&self, accepted: &Accepted) -> Vec<Condition> {
         let by_object = self.by_object.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(by_object) = &*by_object else { return Vec::new() };
         match by_object.get(accepted.key()) {
             Some(findings) => Index::of(findings).conditions_of(accepted),
             None => Index::of(&Findings::default()).conditions_of(accepted),
         }
     }
 
-    /// Takes up a report. Returns the objects about which there is something else to say.
-    fn take_up(&self, report: &ConfigReport) -> BTreeSet<ObjectKey> {
+    /// Takes up a report. Returns the objects about which there is something else to say; none if it
+    /// is the first, and that may be all.
+    fn take_up(&self, report: &ConfigReport) -> Option<BTreeSet<ObjectKey>> {
         let new = by_object(&report.findings);
-        let mut old = self.by_object.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = old
-            .keys()
-            .chain(new.keys())
-            .filter(|key| old.get(key) != new.get(key))
-            .cloned()
-            .collect();
-        *old = new;
+        let mut by_object = self.by_object.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = by_object.as_ref().map(|old| {
+            let keys = old.keys().chain(new.keys());
+            keys.filter(|key| old.get(key) != new.get(key)).cloned().collect()
+        });
+        *by_object = Some(new);
         changed
     }
 
-    /// Follows the reports of the scans.
+    /// Waits until the report of this scan has triggered whom it concerns.
+    pub async fn taken_up(&self, scan: u64) {
+        // The sender is our own, so the wait does not fail.
+        let mut taken_up = self.taken_up.subscribe();
+        let _seen = taken_up.wait_for(|taken| *taken >= scan).await;
+    }
+
+    /// Follows the reports of the scans; `all` names every object that is in force.
     pub async fn follow(
         self: Arc<Self>,
         mut reports: watch::Receiver<Arc<ConfigReport>>,
+        all: impl Fn() -> BTreeSet<ObjectKey>,
         conditions: TriggerSender<ObjectKey>,
         shutdown: Shutdown,
     ) -> Result<(), Infallible> {
         loop {
             let report = Arc::clone(&reports.borrow_and_update());
-            conditions.extend(self.take_up(&report), Trigger::Related);
+            if report.last_scan.is_some() {
+                let concerned = self.take_up(&report).unwrap_or_else(&all);
+                conditions.extend(concerned, Trigger::Related);
+                self.taken_up.send_replace(report.scan_revision);
+            }
             tokio::select! {
                 () = shutdown.draining() => return Ok(()),
                 changed = reports.changed() => if changed.is_err() {

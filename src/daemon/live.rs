@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::config::Reports;
 use super::listeners::Listeners;
 use super::node::Node;
 use super::peers::Peers;
@@ -33,6 +34,7 @@ pub struct Running {
     node: Node,
     node_time: Arc<SystemClock>,
     config: ConfigHandle,
+    reports: Arc<Reports>,
     peers: Peers,
     listeners: Listeners,
     started_at: Time,
@@ -55,12 +57,21 @@ impl Running {
     pub fn new(
         node: Node,
         node_time: Arc<SystemClock>,
-        config: ConfigHandle,
+        (config, reports): (ConfigHandle, Arc<Reports>),
         peers: Peers,
         listeners: Listeners,
     ) -> Self {
         let started_at = node.shared.clock.now();
-        Self { node, node_time, config, peers, listeners, started_at, views: Mutex::default() }
+        Self {
+            node,
+            node_time,
+            config,
+            reports,
+            peers,
+            listeners,
+            started_at,
+            views: Mutex::default(),
+        }
     }
 }
 
@@ -125,12 +136,12 @@ impl Live for Running {
             // What cannot be scanned is reported, not waited for. What is about to be deleted is
             // work at hand; what is held is not.
             match self.config.rescan().await {
-                Ok(report) if report.findings.settling > 0 => {
+                Ok(report) => {
                     let mut reports = self.config.reports();
                     let settled = reports.wait_for(|report| report.findings.settling == 0);
-                    let _stopping = settled.await;
+                    let scan = settled.await.map_or(report.scan_revision, |r| r.scan_revision);
+                    self.reports.taken_up(scan).await;
                 }
-                Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "cannot rescan the configuration"),
             }
             let revision = self.node.shared.store.head();

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::api::object::ObjectKey;
 use crate::controllers::Shared;
 use crate::controllers::follow::{Follower, StoreSource, Triggers};
 use crate::controllers::history::Historian;
-use crate::controllers::output::{Hooks, Outputs, Written};
+use crate::controllers::output::{Hooks, Outputs, Reserved, Written};
 use crate::controllers::part_status::PartConditions;
 use crate::controllers::planner::Planner;
 use crate::controllers::publish::Publisher;
@@ -58,8 +57,8 @@ pub struct Outside {
     pub identify: Identify,
     /// What is known of the config beside what was accepted.
     pub reported: Reported,
-    /// Files and directories that manifests are read from: no output is written there.
-    pub watched: Vec<PathBuf>,
+    /// Where no output is written.
+    pub reserved: Reserved,
     /// Tells when the wall clock was set; without it the clock is looked at every ten seconds.
     pub clock_set: Option<ClockSet>,
 }
@@ -87,7 +86,7 @@ impl Node {
         group: &mut TaskGroup,
         shutdown: &Shutdown,
     ) -> Result<Self, RunError> {
-        let Outside { store, clock, spawner, identify, reported, watched, clock_set } = outside;
+        let Outside { store, clock, spawner, identify, reported, reserved, clock_set } = outside;
         let shared = Arc::new(Shared::new(store.clone(), Arc::clone(&clock), identify, reported));
         let quick = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
         let reflector = Reflector::new("store", quick);
@@ -164,7 +163,7 @@ impl Node {
         let writer = Arc::new(Outputs::new(
             Arc::clone(&shared),
             Arc::clone(&written),
-            watched,
+            reserved,
             triggers.hooks.clone(),
             triggers.conditions.clone(),
         ));

@@ -26,6 +26,7 @@
 
 mod contract;
 mod group;
+mod inherited;
 mod launch;
 mod limits;
 mod orphans;
@@ -45,6 +46,7 @@ mod warm;
 pub use contract::{
     DEFAULT_GRACE, Exit, HostError, Limits, Outcome, RunSpec, Spawner, StderrTail, WarmSpec,
 };
+pub use inherited::keep_descriptors;
 pub use orphans::adopt_orphans;
 pub use pin::Digest;
 pub use spawner::ProcessSpawner;

@@ -155,7 +155,8 @@ impl Process {
                     exited = true;
                     until = deadline.min(Instant::now() + LINGER);
                 },
-                () = sleep_until(until) => return Err(if exited {
+                // A plugin that never stops writing must not use up the time that is for this.
+                () = tokio::task::unconstrained(sleep_until(until)) => return Err(if exited {
                     Ended::Exited { pipes_held: true }
                 } else {
                     Ended::Stopped(Exit::TimedOut)

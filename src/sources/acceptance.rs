@@ -237,7 +237,11 @@ impl<'a> Pass<'a> {
             && let Some(due) = self.sights.due(&previous.source.file, self.at.mono, self.waits)
         {
             // Nothing will happen in the files when a vanished one has waited enough.
-            self.losses.look_again(due);
+            if claims.is_empty() {
+                self.losses.look_again(due);
+            } else {
+                self.losses.take_over(due);
+            }
         }
         let verdict = contest.verdict(absent_but_standing);
         let in_force = match verdict {

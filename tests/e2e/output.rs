@@ -240,8 +240,13 @@ fn an_output_writes_over_no_other_and_not_among_the_manifests() {
     node.write("first.yaml", &output("first", &node.path("out.yaml")));
     node.write("second.yaml", &output("second", &node.path("out.yaml")));
     node.write("inside.yaml", &output("inside", &node.conf("out.yaml")));
+    node.write("state.yaml", &output("state", &node.path("state/db/db")));
+    node.write("deep.yaml", &output("deep", &node.path("no/such/out.yaml")));
     let _daemon = node.serve();
     node.converge();
+    let message = of("state")["message"].to_string();
+    assert!(message.contains("state directory"), "{message}");
+    assert_eq!(of("deep")["reason"], "Failing", "and nobody waits for it for ever");
     assert_eq!(of("first")["status"], "True");
     let message = of("second")["message"].to_string();
     assert!(message.contains("ConfigOutput") && message.contains("first"), "{message}");

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Node, group, plugin, subscription};
+use crate::harness::{Daemon, Node, group, plugin, subscription, wait_for};
 
 const OBSERVED: &str = "routerd.client.ipv4.observed";
 
@@ -159,4 +160,48 @@ fn next(node: &Node) -> std::path::PathBuf {
 
 fn shell(path: &Path) -> String {
     format!("'{}'", path.display())
+}
+
+/// The same command, started with the password file open as descriptor 9.
+fn with_an_open_file(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 9</etc/passwd; exec \"$@\"", "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.current_dir(command.get_current_dir().expect("it has one"));
+    shell
+}
+
+#[test]
+fn what_the_program_was_started_with_open_is_not_open_in_a_plugin() {
+    let node = Node::new();
+    let path = node.counted_plugin("[ -e /proc/self/fd/9 ] && cat <&9 >&2");
+    let types = format!("[{OBSERVED}]");
+    let manifest = [group(), plugin("p", &path, ""), subscription("s", "p", &types, "")];
+    node.write("all.yaml", &manifest.join("---\n"));
+    fs::write(node.path("event.json"), event("e1", "192.0.2.7/32").to_string()).expect("write");
+    let daemon = Daemon::start(with_an_open_file(&node.daemon_command(&[])), &node.log_path());
+    wait_for("an answer", &node.log_path(), || {
+        let socket = node.path("state").join("control.sock");
+        if socket.exists() && node.ctl("status").code == 0 { Ok(()) } else { Err(node.log()) }
+    });
+    assert!(Path::new(&format!("/proc/{}/fd/9", daemon.pid())).exists(), "it has it itself");
+    emit(&node);
+    let runs = node.ctl("get runs -o json").json();
+    assert_eq!((&runs[0]["outcome"], &runs[0]["stderr"]), (&json!("Succeeded"), &json!("")));
+
+    let mut by_hand = node.bare_ctl();
+    by_hand.args(["plugin", "run", "p", "--event", "event.json", "--config", "conf", "-o", "json"]);
+    let shown = with_an_open_file(&by_hand).output().expect("it runs");
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!(
+        (&shown["outcome"], &shown["stderr"]),
+        (&json!("Succeeded"), &json!("")),
+        "{shown:#}"
+    );
 }

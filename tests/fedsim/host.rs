@@ -249,7 +249,7 @@ impl Host {
             spawner: Arc::new(NoPlugins),
             identify: Box::new(|_| None),
             reported: Box::new(move |accepted| told.condition(accepted).into_iter().collect()),
-            watched: Vec::new(),
+            reserved: routerd::controllers::output::Reserved::default(),
             clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");

@@ -113,7 +113,7 @@ impl Host {
                 Some(format!("{path}@{} {file:?}", version.load(SeqCst)))
             }),
             reported: Box::new(|_| Vec::new()),
-            watched: Vec::new(),
+            reserved: routerd::controllers::output::Reserved::default(),
             clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");

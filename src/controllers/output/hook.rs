@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{OnDisk, OutputError, Written, note_applied, note_failure};
+use super::{OnDisk, OutputError, SETTLED_AFTER, Written, note_applied, note_failure};
 use crate::api::kinds::config::OnChange;
 use crate::api::object::ObjectKey;
 use crate::controllers::Shared;
@@ -17,10 +17,6 @@ use crate::controllers::world::Output;
 use crate::plugin::{Confinement, DEFAULT_GRACE, Exit, Limits, Outcome, RunSpec, Spawner};
 use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
 use crate::store::tables::OutputRow;
-
-/// Failures in a row after which a node no longer counts as unsettled because of the hook: it is
-/// tried again all the same.
-const SETTLED_AFTER: u32 = 5;
 
 /// Runs hooks.
 pub struct Hooks {

@@ -153,19 +153,13 @@ fn explain(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// Whether rustls stands somewhere among the causes.
+/// Whether rustls stands somewhere among the causes. An I/O error hides what it was made of from
+/// `source`, and one may hold another.
 fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>()
-            || matches!(inner, Some(inner) if inner.is::<rustls::Error>())
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    let within = |error: &std::io::Error| error.get_ref().is_some_and(|inner| is_tls(inner));
+    error.is::<rustls::Error>()
+        || error.downcast_ref::<std::io::Error>().is_some_and(within)
+        || error.source().is_some_and(is_tls)
 }
 
 /// The last of the causes, which is the one that says something; without the URL.

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Outside;
 use super::admission::{Admission, Speaker};
@@ -39,9 +38,7 @@ pub async fn commit(
                     // There are no relays: who observed it sent it.
                     received_from: event.source_node.clone(),
                     verified_by: verified_by.to_string(),
-                    // The request's timestamp is in whole seconds: a clock that passed by it must not
-                    // fail by the fraction of the event's own time.
-                    replay_window: admission.window + Duration::from_secs(1),
+                    replay_window: admission.window,
                     max_age: admission.max_age,
                     room: left.map(|left| left.saturating_sub(made)),
                 };

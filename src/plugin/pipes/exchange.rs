@@ -72,7 +72,8 @@ impl Pipes {
     /// which knows before the runtime does.
     pub(in crate::plugin) fn is_quiet(&self) -> bool {
         let mut chunk = [0; 256];
-        loop {
+        // Whoever says so much of nothing is not waiting for a question.
+        for _ in 0..READS {
             match rustix::io::read(&self.stdout, &mut chunk[..]) {
                 Ok(0) => return false,
                 Ok(n) if is_blank(&chunk[..n]) => {}
@@ -80,6 +81,7 @@ impl Pipes {
                 Ok(_) => return false,
             }
         }
+        false
     }
 }
 
@@ -99,15 +101,21 @@ fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
 }
 
-/// The first line that is not blank, at most `limit` bytes long.
+/// The first line that is not blank, at most `limit` bytes long, and no more than that of blanks
+/// before it.
 async fn read_line(from: &mut Receiver, into: &mut BytesMut, limit: usize) -> Exchanged {
-    let mut scanned = 0;
+    let (mut scanned, mut blanks) = (0, 0);
     loop {
         while let Some(at) = into[scanned..].iter().position(|byte| *byte == b'\n') {
             let end = scanned + at;
             scanned = 0;
             if is_blank(&into[..end]) {
                 into.advance(end + 1);
+                blanks += end + 1;
+                if blanks > limit {
+                    into.truncate(limit);
+                    return Exchanged::TooLarge;
+                }
                 continue;
             }
             if end > limit {
@@ -188,6 +196,7 @@ mod tests {
         }
         assert_eq!(exchanged(b"01234567890\n").await, Exchanged::TooLarge);
         assert_eq!(exchanged(b"0123456789012").await, Exchanged::TooLarge);
+        assert_eq!(exchanged(b"\n\n\n\n\n\n\n\n\n\n\none\n").await, Exchanged::TooLarge);
         assert_eq!(exchanged(b"half").await, Exchanged::Ended);
         assert_eq!(exchanged(b"\n\n").await, Exchanged::Ended);
     }

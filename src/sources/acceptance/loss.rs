@@ -16,6 +16,8 @@ const MASS_OF: usize = 10;
 pub(super) struct Losses {
     due: BTreeMap<ObjectKey, Duration>,
     look_at: Option<Duration>,
+    /// Objects that another claim takes over when a vanished file has waited enough.
+    taken_over: u64,
 }
 
 /// What comes of them.
@@ -40,6 +42,12 @@ impl Losses {
         self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
     }
 
+    /// The same, because another claim takes an object over then.
+    pub(super) fn take_over(&mut self, at: Duration) {
+        self.look_again(at);
+        self.taken_over += 1;
+    }
+
     /// Decides, of `total` accepted objects, which go now.
     pub(super) fn settle(
         self,
@@ -51,7 +59,7 @@ impl Losses {
         let is_mass = total >= MASS_OF && self.due.len() * 2 > total;
         let mut mass = BTreeMap::new();
         let mut deletes = Vec::new();
-        let mut settling = 0;
+        let mut settling = self.taken_over;
         let mut next = self.look_at;
         for (key, due) in self.due {
             let since = before.get(&key).copied().unwrap_or(at.mono);

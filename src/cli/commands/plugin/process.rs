@@ -19,7 +19,7 @@ use crate::api::value::Value;
 use crate::cli::failure::{Failure, INVALID, NO};
 use crate::control::Control;
 use crate::controllers::trial::{Trial, trial};
-use crate::plugin::{Exit, HostError, ProcessSpawner, Spawner, adopt_orphans};
+use crate::plugin::{Exit, HostError, ProcessSpawner, Spawner, adopt_orphans, keep_descriptors};
 
 /// Directories of this command alone, removed at its end.
 struct Directories {
@@ -60,6 +60,9 @@ pub(super) async fn once(
     let Directories { own, passable } = &directories;
     let spawner = ProcessSpawner::new(own.join("scratch"), passable.clone())
         .map_err(|error| no("cannot make a directory for the plugin", error))?;
+    if let Err(error) = keep_descriptors() {
+        session.notes.push(format!("note: the plugin may get open descriptors of yours: {error}"));
+    }
     if let Err(error) = adopt_orphans() {
         session.notes.push(format!("note: what leaves the plugin's group is not ended: {error}"));
     }
@@ -68,6 +71,8 @@ pub(super) async fn once(
         signal(SignalKind::interrupt()).map_err(|error| no("cannot listen for signals", error))?;
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| no("cannot listen for signals", error))?;
+    let mut hangup =
+        signal(SignalKind::hangup()).map_err(|error| no("cannot listen for signals", error))?;
     let ran = {
         let run = trial(&spawner, name, plugin, request, cancel.clone());
         tokio::pin!(run);
@@ -76,6 +81,8 @@ pub(super) async fn once(
                 ran = &mut run => break ran,
                 Some(()) = interrupt.recv() => cancel.cancel(),
                 Some(()) = terminate.recv() => cancel.cancel(),
+                // The terminal went away: the plugin goes with it.
+                Some(()) = hangup.recv() => cancel.cancel(),
             }
         }
     };
