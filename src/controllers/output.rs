@@ -1,5 +1,5 @@
 //! ConfigOutputs: the effective config into a file, and a hook until it succeeds. For each output
-//! one reconcile of its file, here, and one of its hook, in [`hook`]: a hook that is slow or fails
+//! one reconcile of its file, here, and one of its hook, in [`Hooks`]: a hook that is slow or fails
 //! never keeps the file from being the newest.
 //!
 //! Level-triggered: the file is compared with what it should hold now, and the hook runs as long as
