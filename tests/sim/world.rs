@@ -138,6 +138,8 @@ impl Host {
         let Some(up) = self.up.take() else { return };
         up.shutdown.drain();
         up.group.run(Duration::from_secs(30)).await.expect("all tasks stop");
+        // As the daemon does: a thread that was reading the store may be about to write to it.
+        up.store.close().await;
     }
 
     pub fn node(&self) -> &Node {
