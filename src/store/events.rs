@@ -17,11 +17,6 @@ use crate::api::fact::{FactId, Stretch, add, end_of, is_newer, melt};
 pub const MAX_EVENTS_PER_TXN: usize = 1 << SEQ_BITS;
 const SEQ_BITS: u32 = 12;
 
-/// The largest sequence number that a transaction up to `revision` can have given.
-pub const fn last_seq_of(revision: Revision) -> u64 {
-    (revision << SEQ_BITS) | (MAX_EVENTS_PER_TXN as u64 - 1)
-}
-
 /// Room for new live facts, asked for within the transaction that would make them.
 pub trait Room: Send + Sync {
     /// How many new live facts fit into the event's group beside all that earlier transactions made;

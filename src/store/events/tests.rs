@@ -377,11 +377,10 @@ async fn sequence_numbers_grow_and_tell_the_events_of_one_transaction_apart() {
         }
         Ok::<_, Refusal>(())
     });
-    let revision = wrote.await.expect("accepted").revision;
+    wrote.await.expect("accepted");
     node.take(event("d", NOW)).await;
     let seqs: Vec<u64> = node.rows().iter().map(|row| row.seq).collect();
     assert!(seqs.is_sorted() && seqs.windows(2).all(|pair| pair[0] != pair[1]), "{seqs:?}");
-    assert!(seqs[2] <= last_seq_of(revision) && last_seq_of(revision) < seqs[3]);
 }
 
 #[tokio::test]
