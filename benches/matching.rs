@@ -98,7 +98,7 @@ fn event(n: u32) -> Event {
         source_node: "onprem".into(),
         subject: format!("{}9/32", prefix(n)),
         dedupe_key: String::new(),
-        payload: [("site".into(), site(n)), ("mac".into(), "02:00:00:00:00:09".into())].into(),
+        payload: [("site", site(n).as_str()), ("mac", "02:00:00:00:00:09")].into(),
         observed_at: None,
         expires_at: None,
     }

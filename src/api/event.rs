@@ -1,12 +1,12 @@
 //! The event envelope: what one node observed, as it travels and as it is kept.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Time;
+use super::payload::Payload;
 
 /// The longest `id`, in bytes.
 pub const MAX_ID: usize = 256;
@@ -35,8 +35,8 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dedupe_key: String,
     /// What else is known of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
-    pub payload: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Payload::is_empty", deserialize_with = "nullable")]
+    pub payload: Payload,
     /// When it was observed, by the observer's clock; absent means the time of receipt.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_time")]
     pub observed_at: Option<Time>,
@@ -45,7 +45,7 @@ pub struct Event {
     pub expires_at: Option<Time>,
 }
 
-fn nullable<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+fn nullable<'de, D: Deserializer<'de>>(d: D) -> Result<Payload, D::Error> {
     Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
@@ -118,7 +118,7 @@ impl Event {
         word("sourceNode", &self.source_node, MAX_WORD, false)?;
         word("subject", &self.subject, MAX_WORD, false)?;
         word("dedupeKey", &self.dedupe_key, MAX_WORD, false)?;
-        for (key, value) in &self.payload {
+        for (key, value) in self.payload.iter() {
             control("payload", key)?;
             // Line breaks and tabs are text; what moves a terminal's cursor is not.
             control("payload", value.trim_matches(['\n', '\r', '\t'])).or_else(|e| {
@@ -161,7 +161,7 @@ impl Event {
         for part in [&self.r#type, &self.source_node, &self.subject, &self.dedupe_key] {
             feed(&mut hash, part);
         }
-        for (key, value) in &self.payload {
+        for (key, value) in self.payload.iter() {
             feed(&mut hash, key);
             feed(&mut hash, value);
         }
@@ -194,7 +194,7 @@ fn control(field: &'static str, text: &str) -> Result<(), EventError> {
     }
 }
 
-fn encoded_size(payload: &BTreeMap<String, String>) -> usize {
+fn encoded_size(payload: &Payload) -> usize {
     // Cheap upper bound first: most payloads are a few hundred bytes.
     let raw: usize = payload.iter().map(|(k, v)| k.len() + v.len() + 6).sum();
     if raw * 6 <= MAX_PAYLOAD {
@@ -251,13 +251,13 @@ mod tests {
         bell.subject = "a\u{7}".into();
         assert_eq!(bell.validate(), Err(EventError::Control { field: "subject", code: 7 }));
         let mut escape = minimal();
-        escape.payload.insert("k".into(), "a\n\u{1b}[2J".into());
+        escape.payload = escape.payload.with("k", "a\n\u{1b}[2J");
         assert_eq!(escape.validate(), Err(EventError::Control { field: "payload", code: 0x1b }));
         let mut text = minimal();
-        text.payload.insert("k".into(), "two\nlines\t".into());
+        text.payload = text.payload.with("k", "two\nlines\t");
         assert_eq!(text.validate(), Ok(()));
         let mut big = minimal();
-        big.payload.insert("k".into(), "\"".repeat(17_000));
+        big.payload = big.payload.with("k", &"\"".repeat(17_000));
         assert!(matches!(big.validate(), Err(EventError::TooLong { field: "payload", .. })));
     }
 
@@ -273,7 +273,7 @@ mod tests {
         let mut deduped = base.clone();
         deduped.dedupe_key = "s".into();
         let mut paid = base.clone();
-        paid.payload.insert("a".into(), "b".into());
+        paid.payload = paid.payload.with("a", "b");
         for other in [&moved, &deduped, &paid] {
             assert_ne!(base.content_digest(), other.content_digest());
         }

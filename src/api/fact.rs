@@ -227,7 +227,7 @@ mod tests {
         }
         let mut again = base.clone();
         again.id = "e2".into();
-        again.payload.insert("k".into(), "v".into());
+        again.payload = [("k", "v")].into();
         assert_eq!(FactId::of(&again), seen[0]);
         seen.sort();
         seen.dedup();

@@ -14,6 +14,7 @@ pub mod fact;
 pub mod kinds;
 pub mod object;
 pub mod part;
+pub mod payload;
 pub mod plugin;
 pub mod run;
 pub mod value;

@@ -20,6 +20,7 @@ use crate::api::duration::GoDuration;
 use crate::api::event::Event;
 use crate::api::fact::add;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec};
+use crate::api::payload::Payload;
 use crate::store::events::{Outcome, Receipt, Refusal, Room, accept, speaks_of};
 use crate::store::tables::FactRow;
 use crate::store::{Revision, Scan, Store, StoreError, Txn};
@@ -55,7 +56,7 @@ pub struct EmitRequest {
     pub dedupe_key: Option<String>,
     /// What else is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<BTreeMap<String, String>>,
+    pub payload: Option<Payload>,
     /// Default: now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_at: Option<String>,

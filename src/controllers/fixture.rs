@@ -440,7 +440,7 @@ pub fn event(id: &str, r#type: &str, subject: &str, observed: i64) -> Event {
         source_node: "n".into(),
         subject: subject.into(),
         dedupe_key: String::new(),
-        payload: std::collections::BTreeMap::new(),
+        payload: crate::api::payload::Payload::default(),
         observed_at: Some(Time::from_second(observed).unwrap()),
         expires_at: None,
     }

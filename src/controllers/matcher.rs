@@ -49,7 +49,10 @@ impl Matches {
             && (spec.source_nodes.is_empty() || spec.source_nodes.contains(&event.source_node))
             && (spec.subject_prefixes.is_empty()
                 || spec.subject_prefixes.iter().any(|p| event.subject.starts_with(p.as_str())))
-            && spec.payload.iter().all(|(key, value)| event.payload.get(key) == Some(value))
+            && spec
+                .payload
+                .iter()
+                .all(|(key, value)| event.payload.get(key) == Some(value.as_str()))
             && (spec.subject_cidrs.is_empty()
                 || subject_network(&event.subject)
                     .is_some_and(|subject| self.networks.iter().any(|net| net.contains(&subject))))
@@ -65,7 +68,7 @@ struct OfType {
     v6: PrefixMap<Ipv6Net, Vec<Name>>,
     /// Subject prefixes by length: an event probes as many lengths as there are.
     prefixes: BTreeMap<usize, HashMap<String, Vec<Name>>>,
-    payload: HashMap<(String, String), Vec<Name>>,
+    payload: HashMap<String, HashMap<String, Vec<Name>>>,
     nodes: HashMap<String, Vec<Name>>,
     rest: Vec<Name>,
     count: usize,
@@ -198,7 +201,7 @@ impl OfType {
                 }
             }
         } else if let Some((key, value)) = spec.payload.first_key_value() {
-            each(self.payload.entry((key.clone(), value.clone())).or_default());
+            each(self.payload.entry(key.clone()).or_default().entry(value.clone()).or_default());
         } else if !spec.source_nodes.is_empty() {
             for node in distinct(&spec.source_nodes) {
                 each(self.nodes.entry(node.to_owned()).or_default());
@@ -223,8 +226,8 @@ impl OfType {
             of_length.get(head).into_iter().flatten().for_each(&mut each);
         }
         if !self.payload.is_empty() {
-            for (key, value) in &event.payload {
-                let names = self.payload.get(&(key.clone(), value.clone()));
+            for (key, value) in event.payload.iter() {
+                let names = self.payload.get(key).and_then(|values| values.get(value));
                 names.into_iter().flatten().for_each(&mut each);
             }
         }

@@ -63,7 +63,7 @@ fn event(now: Time) -> Event {
         source_node: "onprem".into(),
         subject: "s".into(),
         dedupe_key: String::new(),
-        payload: std::collections::BTreeMap::new(),
+        payload: routerd::api::payload::Payload::default(),
         observed_at: Some(now),
         expires_at: Some(now + Duration::from_secs(36_000)),
     }

@@ -200,7 +200,7 @@ impl History {
             source_node: name(node),
             subject: subject.into(),
             dedupe_key: self.dice.pick(&["", "", "", "k1", "k2"]).into(),
-            payload: BTreeMap::from([("n".into(), self.events.to_string())]),
+            payload: [("n", self.events.to_string())].into(),
             observed_at: Some(now),
             expires_at,
         }

@@ -1,6 +1,5 @@
 //! Single promises, each on two or three nodes of its own.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use routerd::api::event::Event;
@@ -39,7 +38,7 @@ fn event(id: &str, subject: &str, host: &Host, ttl: u64) -> Event {
         source_node: name(0),
         subject: subject.into(),
         dedupe_key: String::new(),
-        payload: BTreeMap::new(),
+        payload: routerd::api::payload::Payload::default(),
         observed_at: Some(host.now()),
         expires_at: Some(host.now() + Duration::from_secs(ttl)),
     }

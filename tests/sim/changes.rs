@@ -245,8 +245,8 @@ fn said(conditions: &[Condition]) -> Vec<(&str, bool, &str)> {
 
 fn made(id: &str, subject: &str, make: &str, tier: &str, now: routerd::api::Time) -> Event {
     let mut event = seen(id, subject, now);
-    event.payload.insert("make".into(), make.into());
-    event.payload.insert("tier".into(), tier.into());
+    event.payload = event.payload.with("make", make);
+    event.payload = event.payload.with("tier", tier);
     event
 }
 

@@ -156,10 +156,10 @@ impl History {
         event.source_node = self.dice.pick(&["edge", "edge", "cloud"]).into();
         event.dedupe_key = self.dice.pick(&["", "", "", "k1", "k2", &id]).into();
         let make = self.dice.pick(&["claim", "own", "own", "none", "opaque", "mask", "plan"]);
-        event.payload.insert("make".into(), make.into());
-        event.payload.insert("tier".into(), self.dice.pick(&["a", "b"]).into());
+        event.payload = event.payload.with("make", make);
+        event.payload = event.payload.with("tier", self.dice.pick(&["a", "b"]));
         if self.dice.chance(8) {
-            event.payload.insert("poison".into(), "yes".into());
+            event.payload = event.payload.with("poison", "yes");
         }
         event.observed_at = match self.dice.below(10) {
             0 => None,
@@ -187,7 +187,7 @@ impl History {
             0 => {}
             1 => event.observed_at = Some(now),
             2 => event.expires_at = Some(now + self.some_time(2 * 3600)),
-            3 => _ = event.payload.insert("tier".into(), self.dice.pick(&["a", "b"]).into()),
+            3 => event.payload = event.payload.with("tier", self.dice.pick(&["a", "b"])),
             _ => {
                 event.id = format!("e{:04x}", self.dice.below(0x1_0000));
                 event.observed_at = Some(now);

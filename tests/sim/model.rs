@@ -217,7 +217,7 @@ fn matches(spec: &Match, group: &str, event: &Event) -> bool {
         && (spec.source_nodes.is_empty() || listed(&spec.source_nodes, &event.source_node))
         && (spec.subject_prefixes.is_empty() || prefixed)
         && (spec.subject_cidrs.is_empty() || inside)
-        && spec.payload.iter().all(|(k, v)| event.payload.get(k) == Some(v))
+        && spec.payload.iter().all(|(k, v)| event.payload.get(k) == Some(v.as_str()))
 }
 
 /// IPv4 only, by arithmetic on 32 bits: all that the histories use.

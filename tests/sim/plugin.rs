@@ -33,7 +33,7 @@ pub struct Answer {
 pub fn answer(plugin: &str, env: &BTreeMap<String, String>, event: &Event) -> Answer {
     let mut answer = Answer::default();
     let tag = env.get("TAG").map_or("", String::as_str);
-    let word = |key: &str| event.payload.get(key).map_or("", String::as_str);
+    let word = |key: &str| event.payload.get(key).unwrap_or_default();
     let mark = json!({"routerd.net/event-id": event.id});
     let address = event.subject.strip_suffix("/32").unwrap_or("10.0.0.77");
     let octet = address.rsplit('.').next().unwrap_or("0");

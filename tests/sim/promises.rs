@@ -138,7 +138,7 @@ fn same_events(seed: u64, now: routerd::api::Time) -> Vec<Event> {
         let at = now - Duration::from_secs(dice.below(5));
         let mut event = seen(&format!("e{}", n % 25), &subject, at);
         event.source_node = dice.pick(&["edge", "cloud"]).into();
-        event.payload.insert("make".into(), dice.pick(&["claim", "own"]).into());
+        event.payload = event.payload.with("make", dice.pick(&["claim", "own"]));
         if dice.chance(15) {
             event.r#type = "gone".into();
         }
@@ -227,7 +227,7 @@ fn three_poisonous_events_of_256_are_dead_letters_and_the_others_parts_with_few_
             .map(|(n, subject)| seen(&format!("e{n:04}"), subject, now))
             .collect();
         for at in [17, 130, 131] {
-            events[at].payload.insert("poison".into(), "yes".into());
+            events[at].payload = events[at].payload.with("poison", "yes");
         }
         host.observe(events).await;
         host.converge().await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use routerd::api::Time;
 use routerd::api::duration::GoDuration;
+use routerd::api::payload::Payload;
 use routerd::control::client::{Client, ClientError, Target};
 use routerd::control::views::{EventList, EventView};
 use routerd::control::{Answer, EffectiveRevision, EmitRequest, MAX_EVENTS_LISTED};
@@ -26,7 +27,7 @@ const EMITTING: Duration = Duration::from_secs(5);
 pub struct Node {
     client: Client,
     group: String,
-    payload: BTreeMap<String, String>,
+    payload: Payload,
     ttl: Duration,
 }
 
@@ -43,12 +44,7 @@ pub enum NodeError {
 
 impl Node {
     /// Speaks to the daemon on this socket. Each word holds for `ttl`; `payload` is said with it.
-    pub fn new(
-        socket: PathBuf,
-        group: String,
-        payload: BTreeMap<String, String>,
-        ttl: Duration,
-    ) -> Self {
+    pub fn new(socket: PathBuf, group: String, payload: Payload, ttl: Duration) -> Self {
         Self { client: Client::new(socket), group, payload, ttl }
     }
 
@@ -137,8 +133,7 @@ impl Node {
         ttl: Duration,
     ) -> Result<Answer, ClientError> {
         let subject = format!("{client}/32");
-        let mut payload = self.payload.clone();
-        payload.insert("address".to_owned(), subject.clone());
+        let payload = self.payload.with("address", &subject);
         let request = EmitRequest {
             id,
             group: self.group.clone(),

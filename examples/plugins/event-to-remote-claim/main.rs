@@ -15,7 +15,7 @@ fn main() -> ExitCode {
 
 /// The claim for one event; none if it names no usable address or no domain.
 fn claim(event: &Event) -> Option<Value> {
-    let payload = |key| event.payload.get(key).map(String::as_str).filter(|text| !text.is_empty());
+    let payload = |key| event.payload.get(key).filter(|text| !text.is_empty());
     let text = payload("address").unwrap_or(&event.subject);
     // One host, 10.88.60.9 or 10.88.60.9/32, and nothing wider.
     let address: Ipv4Addr = text.strip_suffix("/32").unwrap_or(text).parse().ok()?;

@@ -9,6 +9,7 @@ use futures::stream::{self, Stream};
 use serde::Deserialize;
 
 use super::Session;
+use crate::api::payload::Payload;
 use crate::cli::access;
 use crate::cli::args::{EmitArgs, Format};
 use crate::cli::failure::{Failure, INVALID, NO, UNAVAILABLE};
@@ -57,12 +58,13 @@ fn sentence(answer: &Answer) -> String {
 }
 
 fn request(session: &Session, args: EmitArgs) -> Result<EmitRequest, Failure> {
-    let mut payload = std::collections::BTreeMap::new();
-    for (key, value) in args.payload {
-        if payload.insert(key.clone(), value).is_some() {
-            return Err(Failure::usage(format!("--payload {key}: given twice")));
-        }
+    let given = &args.payload;
+    if let Some((_, (key, _))) =
+        given.iter().enumerate().find(|(at, (key, _))| given[..*at].iter().any(|(k, _)| k == key))
+    {
+        return Err(Failure::usage(format!("--payload {key}: given twice")));
     }
+    let payload: Payload = args.payload.into_iter().collect();
     Ok(EmitRequest {
         id: Some(args.id.unwrap_or_else(|| Control::new_id(session.now()))),
         group: args.group.unwrap_or_default(),

@@ -10,7 +10,7 @@ fn event(r#type: &str, subject: &str, node: &str, payload: &[(&str, &str)]) -> E
         source_node: node.into(),
         subject: subject.into(),
         dedupe_key: String::new(),
-        payload: payload.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+        payload: payload.iter().copied().collect(),
         observed_at: None,
         expires_at: None,
     }

@@ -124,7 +124,7 @@ fn event(id: &str, observed: i64) -> Event {
         source_node: "n".into(),
         subject: "10.0.0.1/32".into(),
         dedupe_key: String::new(),
-        payload: std::collections::BTreeMap::new(),
+        payload: crate::api::payload::Payload::default(),
         observed_at: Some(at(observed)),
         expires_at: None,
     }

@@ -237,7 +237,7 @@ impl Facts {
         for thing in things(&fact.event) {
             let mention = (Arc::clone(&r#type), fact.observed_at, fact.id);
             match self.by_thing.get_mut(&thing) {
-                None => _ = self.by_thing.insert(thing, vec![mention]),
+                None => _ = self.by_thing.insert(thing, Vec::from([mention])),
                 Some(mentions) => {
                     let at = mentions.partition_point(|other| *other < mention);
                     mentions.insert(at, mention);

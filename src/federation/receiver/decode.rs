@@ -6,14 +6,13 @@
 
 mod cloudevents;
 
-use std::collections::BTreeMap;
-
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
 use crate::api::event::Event;
+use crate::api::payload::Payload;
 use crate::federation::wire::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
 
 /// How a body is to be read.
@@ -127,7 +126,7 @@ struct Incoming {
     #[serde(default)]
     dedupe_key: String,
     #[serde(default)]
-    payload: Option<BTreeMap<String, String>>,
+    payload: Option<Payload>,
     #[serde(default)]
     observed_at: Option<String>,
     #[serde(default)]

@@ -21,7 +21,7 @@ fn event(id: &str, observed: i64) -> Event {
         source_node: "n".into(),
         subject: "s".into(),
         dedupe_key: String::new(),
-        payload: std::collections::BTreeMap::new(),
+        payload: crate::api::payload::Payload::default(),
         observed_at: Some(at(observed)),
         expires_at: None,
     }
@@ -140,7 +140,7 @@ async fn other_content_under_a_known_id_is_a_conflict_and_the_first_stays() {
     let node = Node::new();
     node.take(event("e1", NOW)).await;
     let mut paid = event("e1", NOW);
-    paid.payload.insert("k".into(), "v".into());
+    paid.payload = [("k", "v")].into();
     for other in [
         paid,
         Event { r#type: "t2".into(), ..event("e1", NOW) },

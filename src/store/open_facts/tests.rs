@@ -30,7 +30,7 @@ impl Node {
             source_node: "n".into(),
             subject: "s".into(),
             dedupe_key: String::new(),
-            payload: BTreeMap::new(),
+            payload: crate::api::payload::Payload::default(),
             observed_at: Some(at(now.min(expires - 1))),
             expires_at: Some(at(expires)),
         };

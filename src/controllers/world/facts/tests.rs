@@ -18,7 +18,7 @@ fn fact(what: [&str; 3], observed: i64) -> Fact {
         source_node: "n".into(),
         subject,
         dedupe_key,
-        payload: std::collections::BTreeMap::new(),
+        payload: crate::api::payload::Payload::default(),
         observed_at: Some(at(observed)),
         expires_at: None,
     };

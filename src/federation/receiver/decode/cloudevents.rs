@@ -3,12 +3,11 @@
 //! listener's. The extensions `expirytime` (of the CloudEvents documents) and `dedupekey` have their
 //! counterparts; any other attribute is ignored and counted.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::{Unknown, not};
 use crate::api::event::{Event, time_of};
+use crate::api::payload::Payload;
 use crate::federation::receiver::refusal::Refusal;
 
 #[derive(Deserialize)]
@@ -24,7 +23,7 @@ struct Incoming {
     #[serde(default)]
     datacontenttype: Option<String>,
     #[serde(default)]
-    data: Option<BTreeMap<String, String>>,
+    data: Option<Payload>,
     #[serde(default)]
     data_base64: Option<serde::de::IgnoredAny>,
     #[serde(default)]
