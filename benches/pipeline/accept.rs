@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use routerd::api::Time;
 use routerd::store::events::{Refusal, accept};
-use routerd::store::open_facts::OpenFact;
-use routerd::store::tables::{EventRow, FactRow, IdentityRow};
+use routerd::store::order::OrderPage;
+use routerd::store::tables::{EventRow, FactRow};
 use routerd::store::{Scan, Store};
 
 use super::Place;
@@ -62,8 +62,7 @@ async fn write(store: Store, writer: u32, end: Instant) -> Vec<Duration> {
 fn rows(store: &Store, events: usize) -> f64 {
     let all = Scan::all();
     let rows = store.scan::<EventRow>(&all).count()
-        + store.scan::<IdentityRow>(&all).count()
         + store.scan::<FactRow>(&all).count()
-        + store.scan::<OpenFact>(&all).count();
+        + store.scan::<OrderPage>(&all).count();
     rows as f64 / events as f64
 }

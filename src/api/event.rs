@@ -155,7 +155,16 @@ impl Event {
         }
     }
 
-    /// Digest of the content: all but the times and the identity itself.
+    /// Whether the two say the same: all but the times and the identity itself.
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        self.r#type == other.r#type
+            && self.source_node == other.source_node
+            && self.subject == other.subject
+            && self.dedupe_key == other.dedupe_key
+            && self.payload == other.payload
+    }
+
+    /// Digest of the content, see [`Event::has_content_of`].
     pub fn content_digest(&self) -> [u8; 16] {
         let mut hash = Sha256::new();
         for part in [&self.r#type, &self.source_node, &self.subject, &self.dedupe_key] {

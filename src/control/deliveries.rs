@@ -21,6 +21,7 @@ use crate::api::delivery::{Ack, Offer, Standing, Verdict, standing};
 use crate::api::duration::GoDuration;
 use crate::api::fact::FactId;
 use crate::api::kinds::federation::{EventGroupSpec, EventPeerSpec};
+use crate::store::facts;
 use crate::store::tables::{DeliveryRow, EventRow, FactRow, OutboxRow, account};
 use crate::store::{Scan, Store, StoreError};
 
@@ -139,7 +140,7 @@ impl Reader {
         if peers.is_empty() {
             return Ok(());
         }
-        for row in self.store().scan::<FactRow>(&Scan::all()) {
+        for row in facts::all(self.store()) {
             let row = row?;
             let Some(group) = groups.get(&row.group) else { continue };
             let Some((event, offer)) = current(self.store(), &row, group)? else { continue };
@@ -194,8 +195,10 @@ fn current(
     row: &FactRow,
     group: &EventGroupSpec,
 ) -> Result<Option<(EventRow, Offer)>, StoreError> {
-    let event = store.get::<EventRow>(&(row.group.clone(), row.seq))?;
-    let Some(event) = event.filter(|event| event.event.source_node == group.node_name) else {
+    let event = store.get::<EventRow>(&(row.group.clone(), row.event_id.clone()))?;
+    let ours =
+        |event: &EventRow| event.seq == row.seq && event.event.source_node == group.node_name;
+    let Some(event) = event.filter(ours) else {
         return Ok(None);
     };
     let max_age = group.retention.max_age.get();

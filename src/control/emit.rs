@@ -429,6 +429,7 @@ impl Counted {
     ) -> Result<Self, StoreError> {
         let max_age = spec.retention.max_age.get();
         let mut live: HashMap<String, u64> = HashMap::new();
+        // A fact whose end is on record is live no more.
         for fact in txn.scan::<FactRow>(&Scan::all()) {
             let fact = fact?;
             if fact.group == group && !fact.is_over(max_age, now) {

@@ -11,8 +11,9 @@ use super::views::{EventList, EventView};
 use crate::api::Time;
 use crate::api::fact::FactId;
 use crate::api::kinds::federation::{EventGroupSpec, Retention};
-use crate::store::tables::{EventRow, FactRow};
-use crate::store::{Rows, Scan, Store, StoreError};
+use crate::store::order::Tally;
+use crate::store::tables::EventRow;
+use crate::store::{Scan, Store, StoreError, facts, order};
 
 /// Events of one answer at most, whatever `limit` says.
 pub const MAX_EVENTS_LISTED: usize = 100_000;
@@ -83,7 +84,7 @@ impl Reader {
         max_age: Option<Duration>,
         now: Time,
     ) -> Result<EventView, ApiError> {
-        let newest = self.store().get::<FactRow>(&FactId::of(&row.event))?;
+        let newest = facts::find(self.store(), &FactId::of(&row.event))?;
         let max_age = max_age.unwrap_or(Retention::default().max_age.get());
         Ok(EventView::of(row, newest.as_ref(), max_age, now))
     }
@@ -95,34 +96,41 @@ impl Reader {
     }
 }
 
-/// The groups that have events, also those whose EventGroup is gone: one seek for each.
+/// The groups that have events, also those whose EventGroup is gone.
 fn groups_with_events(store: &Store) -> Result<Vec<String>, StoreError> {
-    let mut groups = Vec::new();
-    let mut scan = Scan::all();
-    while let Some(row) = store.scan::<EventRow>(&scan).next() {
-        let group = row?.event.group;
-        scan = Scan::after(&(group.clone(), u64::MAX));
-        groups.push(group);
-    }
-    Ok(groups)
+    store.scan::<Tally>(&Scan::all()).map(|tally| tally.map(|tally| tally.group)).collect()
 }
 
 /// The events of some groups as one stream, the last received first.
 struct Newest<'a> {
-    streams: Vec<(EventRow, Rows<'a, EventRow>)>,
+    streams: Vec<(EventRow, Events<'a>)>,
 }
 
+type Events<'a> = Box<dyn Iterator<Item = Result<EventRow, StoreError>> + 'a>;
+
 impl<'a> Newest<'a> {
-    fn new(store: &'a Store, groups: &[String]) -> Result<Self, StoreError> {
+    fn new(store: &'a Store, groups: &'a [String]) -> Result<Self, StoreError> {
         let mut streams = Vec::with_capacity(groups.len());
         for group in groups {
-            let mut rows = store.scan::<EventRow>(&Scan::prefix(group).reverse());
-            if let Some(first) = rows.next() {
-                streams.push((first?, rows));
+            let mut events = newest_of(store, group)?;
+            if let Some(first) = events.next() {
+                streams.push((first?, events));
             }
         }
         Ok(Self { streams })
     }
+}
+
+/// The events of one group, the last received first.
+fn newest_of<'a>(store: &'a Store, group: &'a str) -> Result<Events<'a>, StoreError> {
+    let read = move |event: Result<(u64, String), StoreError>| {
+        let (seq, id) = event?;
+        let row = store.get::<EventRow>(&(group.to_owned(), id))?;
+        // Pruned since the page was read.
+        Ok(row.filter(|row| row.seq == seq))
+    };
+    let places = order::newest_first(store, group)?;
+    Ok(Box::new(places.filter_map(move |event| read(event).transpose())))
 }
 
 impl Iterator for Newest<'_> {
@@ -131,8 +139,8 @@ impl Iterator for Newest<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         // Sequence numbers grow across the groups of a store, and groups are few.
         let newest = (0..self.streams.len()).max_by_key(|&at| self.streams[at].0.seq)?;
-        let (head, rows) = &mut self.streams[newest];
-        match rows.next() {
+        let (head, events) = &mut self.streams[newest];
+        match events.next() {
             Some(Ok(next)) => Some(Ok(std::mem::replace(head, next))),
             Some(Err(error)) => Some(Err(error)),
             None => Some(Ok(self.streams.swap_remove(newest).0)),

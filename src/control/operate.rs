@@ -15,6 +15,7 @@ use crate::api::kinds::federation::{API_VERSION, EventGroupSpec};
 use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
 use crate::api::run::Work;
+use crate::store::facts::find;
 use crate::store::tables::FactRow;
 use crate::store::{Scan, Store, StoreError, Txn, WriteError};
 
@@ -159,7 +160,7 @@ fn change_all(
     let mut answer = WorkAnswer::default();
     for key in slice {
         let Some(mut work) = txn.get::<Work>(key)? else { continue };
-        let fact = txn.get::<FactRow>(&work.fact)?;
+        let fact = find(txn, &work.fact)?;
         if !fits(txn, filter, &work, fact.as_ref())? {
             continue;
         }

@@ -21,7 +21,7 @@ use crate::api::part::Part;
 use crate::api::run::{RunRecord, Work};
 use crate::api::value::Value;
 use crate::store::tables::{EventRow, FactRow, StatusRow};
-use crate::store::{Health, Scan, Store, StoreError};
+use crate::store::{Health, Scan, Store, StoreError, facts, order};
 
 /// A character that no Kind holds, after all that it may hold.
 const AFTER_ANY: &str = "\u{10ffff}";
@@ -129,7 +129,7 @@ impl Reader {
     }
 
     pub(super) fn count_objects(&self) -> Result<u64, ApiError> {
-        count(self.store.scan::<Accepted>(&Scan::all()))
+        Ok(self.store.count::<Accepted>(&Scan::all())?)
     }
 
     /// The stored conditions of an object, sorted by type.
@@ -223,9 +223,9 @@ impl Reader {
             if views.len() == limit {
                 break;
             }
-            let fact = self.store.get::<FactRow>(&work.fact)?;
+            let fact = facts::find(&self.store, &work.fact)?;
             let event = match fact {
-                Some(fact) => self.store.get::<EventRow>(&(fact.group, fact.seq))?,
+                Some(fact) => self.store.get::<EventRow>(&(fact.group, fact.event_id))?,
                 None => None,
             };
             views.push(FailureView::of(&work, failing, event.map(|row| row.event)));
@@ -245,7 +245,7 @@ impl Reader {
         Ok(figures)
     }
 
-    /// Counts a group's facts and events, row by row: for when nobody keeps count.
+    /// Counts a group's facts, row by row: for when nobody keeps count.
     pub(super) fn count_group(
         &self,
         group: &str,
@@ -258,8 +258,7 @@ impl Reader {
             let ends = end_of(fact.observed_at, fact.expires_at, max_age);
             figures.live_facts += u64::from(fact.group == group && ends > now);
         }
-        let events = Scan::prefix(&group.to_owned());
-        figures.stored_events = count(self.store.scan::<EventRow>(&events))?;
+        figures.stored_events = order::count(&self.store, group)?;
         Ok(figures)
     }
 }
@@ -268,13 +267,4 @@ impl Reader {
 pub(super) fn spec_of<T: DeserializeOwned>(row: &Accepted) -> Option<T> {
     let null = Value::null();
     decode_value(row.resource.body.get("spec").unwrap_or(&null), "spec").ok()
-}
-
-fn count<T>(rows: impl Iterator<Item = Result<T, StoreError>>) -> Result<u64, ApiError> {
-    let mut count = 0;
-    for row in rows {
-        row?;
-        count += 1;
-    }
-    Ok(count)
 }

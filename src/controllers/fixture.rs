@@ -376,12 +376,15 @@ impl Bench {
 
     /// The ids of the stored events, in the order of receipt.
     pub fn events(&self) -> Vec<String> {
-        self.store.scan::<EventRow>(&Scan::all()).map(|row| row.expect("a row").event.id).collect()
+        let rows = self.store.scan::<EventRow>(&Scan::all()).map(|row| row.expect("a row"));
+        let mut events: Vec<_> = rows.map(|row| (row.seq, row.event.id)).collect();
+        events.sort();
+        events.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The stored row of the event's fact.
     pub fn fact(&self, event: &Event) -> Option<FactRow> {
-        self.store.get::<FactRow>(&FactId::of(event)).expect("read")
+        crate::store::facts::find(&self.store, &FactId::of(event)).expect("read")
     }
 }
 

@@ -140,7 +140,7 @@ fn show(effective: &mut render::Index, change: &RowChange) -> bool {
             effective
                 .apply(render::Change::DeletePart(render::PartKey { subscription, fact: key.fact }))
         }
-        RowChange::Fact(..) | RowChange::Work(..) | RowChange::Event { .. } => false,
+        RowChange::Fact(..) | RowChange::Work(..) | RowChange::Event(_) => false,
     };
     changed || effective.next_expiry() != next
 }
@@ -156,7 +156,7 @@ impl Concerned {
                     self.groups.insert(old.event.group.as_str().into());
                     world.set_fact(id, &old.event.group, None);
                     if fact.as_ref().is_none_or(|new| new.seq != old.seq) {
-                        world.history.superseded(&old.event.group, old.seq);
+                        world.history.superseded(&old.event.group, old.seq, &old.event.id);
                     }
                 }
                 if let Some(fact) = fact {
@@ -183,12 +183,7 @@ impl Concerned {
                 self.groups.extend(world.let_go(&key.fact));
                 self.plans.insert(key);
             }
-            RowChange::Event { group, seq, kept } => {
-                if !kept {
-                    world.history.pruned(&group, seq);
-                }
-                self.groups.insert(group.into());
-            }
+            RowChange::Event(group) => _ = self.groups.insert(group.into()),
         }
     }
 

@@ -15,10 +15,9 @@ use crate::api::Time;
 use crate::api::fact::{FactId, add, end_of};
 use crate::api::kinds::federation::Retention;
 use crate::runtime::{Action, Failure, Reconciler};
-use crate::store::events::tally;
-use crate::store::open_facts::delete_fact;
-use crate::store::tables::{EventRow, FactRow, IdentityRow, LingeringId, Tally};
-use crate::store::{Record, Scan, StoreError, WriteError};
+use crate::store::facts::{delete_fact, find};
+use crate::store::tables::{EventRow, IdentityRow, LingeringId};
+use crate::store::{Record, Scan, StoreError, WriteError, order};
 
 /// Events looked at in one reconcile, so that pruning a long history leaves room for others.
 const SLICE: usize = 512;
@@ -68,20 +67,7 @@ impl Historian {
 
     /// Events kept of a group.
     pub fn stored(&self, group: &str) -> Result<u64, StoreError> {
-        let tally = self.shared.store.get::<Tally>(&group.to_owned())?;
-        Ok(tally.map_or(0, |tally| tally.events))
-    }
-
-    /// A history from before there were tallies is counted once.
-    async fn ensure_tally(&self, group: &Arc<str>) -> Result<(), HistoryError> {
-        let group = group.to_string();
-        let known = self.shared.store.get::<Tally>(&group)?.is_some();
-        let has_events =
-            || self.shared.store.scan::<EventRow>(&Scan::prefix(&group)).next().is_some();
-        if !known && has_events() {
-            self.shared.store.write(move |txn| tally(txn, &group, 0)).await?;
-        }
-        Ok(())
+        order::count(&self.shared.store, group)
     }
 
     fn walk(&self, group: &Arc<str>) -> Walk {
@@ -94,25 +80,24 @@ impl Historian {
     fn slice(
         &self,
         group: &str,
-        superseded: &[u64],
+        superseded: &[(u64, String)],
         walk: &Walk,
         retention: &Retention,
         now: Time,
     ) -> Result<Slice, StoreError> {
         let mut surplus = self.stored(group)?.saturating_sub(retention.max_events);
         let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
-        for &seq in superseded {
-            let row = self.shared.store.get::<EventRow>(&(group.to_owned(), seq))?;
+        for (seq, id) in superseded {
+            let Some(row) = self.event(group, *seq, id)? else { continue };
             // A refresh may have made it current again.
-            let Some(row) = row else { continue };
             if !self.is_needed(&row, retention.max_age.get(), now)? {
                 surplus = surplus.saturating_sub(1);
                 slice.prune.push(row);
             }
         }
-        let from = Scan::prefix(&group.to_owned()).and_after(&(group.to_owned(), walk.cursor));
-        for (looked, row) in self.shared.store.scan::<EventRow>(&from).enumerate() {
-            let row = row?;
+        for (looked, event) in order::after(&self.shared.store, group, walk.cursor)?.enumerate() {
+            let (seq, id) = event?;
+            let Some(row) = self.event(group, seq, &id)? else { continue };
             let of_age = add(row.received_at, retention.max_age.get());
             if surplus == 0 && of_age > now {
                 slice.due = Some(of_age);
@@ -131,11 +116,17 @@ impl Historian {
         Ok(slice)
     }
 
+    /// The event that has this place.
+    fn event(&self, group: &str, seq: u64, id: &str) -> Result<Option<EventRow>, StoreError> {
+        let row = self.shared.store.get::<EventRow>(&(group.to_owned(), id.to_owned()))?;
+        Ok(row.filter(|row| row.seq == seq))
+    }
+
     /// Whether the event is current state and not history: the newest of its fact, while the fact
     /// lives or still has a say (a part that retires, a retraction that holds something back).
     fn is_needed(&self, row: &EventRow, max_age: Duration, now: Time) -> Result<bool, StoreError> {
         let id = FactId::of(&row.event);
-        let current: Option<FactRow> = self.shared.store.get::<FactRow>(&id)?;
+        let current = find(&self.shared.store, &id)?;
         let Some(current) = current.filter(|fact| fact.seq == row.seq) else { return Ok(false) };
         // By what is stored: the world may not have taken in the newest yet.
         if end_of(current.observed_at, current.expires_at, max_age) > now {
@@ -146,33 +137,32 @@ impl Historian {
     }
 
     /// Takes events away. Their ids linger for as long as they are to be remembered.
-    async fn prune(&self, rows: Vec<EventRow>, now: Time) -> Result<(), HistoryError> {
+    async fn prune(&self, group: &str, rows: Vec<EventRow>, now: Time) -> Result<(), HistoryError> {
+        let name = group.to_owned();
         let pruned = self.shared.store.write(move |txn| {
+            let mut pruned = Vec::with_capacity(rows.len());
             for row in rows {
-                let id = FactId::of(&row.event);
-                let group = row.event.group.clone();
                 // Refreshed since it was looked at: it may be current again.
-                if txn.get::<EventRow>(&(group.clone(), row.seq))?.as_ref() != Some(&row) {
+                if txn.get::<EventRow>(&row.key())?.as_ref() != Some(&row) {
                     continue;
                 }
-                if let Some(fact) = txn.get::<FactRow>(&id)?.filter(|fact| fact.seq == row.seq) {
-                    delete_fact(txn, &fact)?;
+                let id = FactId::of(&row.event);
+                if find(txn, &id)?.is_some_and(|fact| fact.seq == row.seq) {
+                    delete_fact(txn, &id)?;
                 }
-                let key = (group.clone(), row.event.id.clone());
-                if let Some(identity) = txn.get::<IdentityRow>(&key)? {
-                    if identity.keep_until <= now {
-                        txn.delete::<IdentityRow>(&key)?;
-                    } else {
-                        let (until, id) = (identity.keep_until, identity.id);
-                        txn.put(&LingeringId { group: group.clone(), until, id })?;
-                    }
+                if row.keep_until > now {
+                    let (group, until) = (name.clone(), row.keep_until);
+                    txn.put(&IdentityRow::of(&row))?;
+                    txn.put(&LingeringId { group, until, id: row.event.id.clone() })?;
                 }
-                tally(txn, &group, -1)?;
-                txn.delete::<EventRow>(&(group, row.seq))?;
+                txn.delete::<EventRow>(&row.key())?;
+                pruned.push(row.seq);
             }
-            Ok::<_, StoreError>(())
+            order::remove(txn, &name, &pruned)?;
+            Ok::<_, StoreError>(pruned)
         });
-        pruned.await?;
+        let pruned = pruned.await?.value;
+        self.shared.world_mut().history.pruned(group, &pruned);
         Ok(())
     }
 
@@ -193,11 +183,9 @@ impl Historian {
             let forgotten = self.shared.store.write(move |txn| {
                 for row in &over {
                     let key = (row.group.clone(), row.id.clone());
-                    // The same id may have come again meanwhile, with an event of its own: with that
-                    // one it lingers in its turn.
+                    // The event may have come again and been pruned again: then it lingers longer.
                     if let Some(identity) = txn.get::<IdentityRow>(&key)?
                         && identity.keep_until <= now
-                        && !txn.contains::<EventRow>(&(row.group.clone(), identity.seq))?
                     {
                         txn.delete::<IdentityRow>(&key)?;
                     }
@@ -240,7 +228,7 @@ impl Historian {
 struct Superseded<'a> {
     shared: &'a Shared,
     group: &'a str,
-    events: Vec<u64>,
+    events: Vec<(u64, String)>,
 }
 
 impl<'a> Superseded<'a> {
@@ -256,7 +244,7 @@ impl Drop for Superseded<'_> {
             return;
         }
         let mut world = self.shared.world_mut();
-        self.events.drain(..).for_each(|seq| world.history.superseded(self.group, seq));
+        self.events.drain(..).for_each(|(seq, id)| world.history.superseded(self.group, seq, &id));
     }
 }
 
@@ -283,13 +271,12 @@ impl Reconciler for Historian {
             return Ok(Action::AwaitChange);
         };
         let max_age = retention.max_age.get();
-        self.ensure_tally(group).await?;
         let mut walk = self.walk(group);
         let more_ends = self.record_ends(group, max_age, now).await?;
         let mut superseded = Superseded::take(&self.shared, group, walk.cursor);
         let slice = self.slice(group, &superseded.events, &walk, &retention, now)?;
         if !slice.prune.is_empty() {
-            self.prune(slice.prune, now).await?;
+            self.prune(group, slice.prune, now).await?;
         }
         superseded.events.clear();
         walk.cursor = slice.cursor;

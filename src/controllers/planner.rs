@@ -19,7 +19,7 @@ use crate::api::fact::FactId;
 use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
-use crate::store::open_facts::put_fact;
+use crate::store::facts::{find, put_fact};
 use crate::store::tables::FactRow;
 use crate::store::{StoreError, Txn, WriteError};
 
@@ -137,7 +137,7 @@ pub(super) fn record_end(
     seq: u64,
     end: Time,
 ) -> Result<(), StoreError> {
-    match txn.get::<FactRow>(fact)? {
+    match find(txn, fact)? {
         Some(row) if row.seq == seq && row.ended.is_none_or(|seen| seen < end) => {
             put_fact(txn, Some(&row), FactRow { ended: Some(end), ..row.clone() })
         }

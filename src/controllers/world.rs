@@ -270,9 +270,8 @@ impl World {
         }
         let types = self.objects.matcher.retract_types(group);
         let siblings = types.flat_map(|r#type| self.facts.siblings_of_type(&fact, r#type));
-        let retractions: Vec<u64> = siblings.map(|sibling| sibling.seq).collect();
-        for seq in retractions.into_iter().chain([fact.seq]) {
-            self.history.superseded(group, seq);
+        for passed in siblings.chain([&fact]) {
+            self.history.superseded(group, passed.seq, &passed.event.id);
         }
         // A retraction stays known as long as it is stored: it meets what is heard of later.
         if !self.retracts(&fact) && self.dealt_with(id).next().is_none() {

@@ -1,14 +1,14 @@
 //! Accepting an event: identity, refresh, conflict, and the fact that it makes or renews.
 //!
 //! One function, run inside a transaction by whoever received the event (the control socket, a
-//! peer, an offline `emit`), so that there is one set of rules. It writes three rows for a new
-//! event: the event, its identity, its fact.
+//! peer, an offline `emit`), so that there is one set of rules. It writes two rows for a new event,
+//! the event and its fact, and its place in the order of receipt.
 
 use std::time::Duration;
 
-use super::open_facts::put_fact;
-use super::tables::{EventRow, FactRow, IdentityRow, Tally};
-use super::{Revision, Scan, StoreError, Txn};
+use super::facts::{find, put_fact};
+use super::tables::{EventRow, FactRow, IdentityRow};
+use super::{Revision, StoreError, Txn, order};
 use crate::api::Time;
 use crate::api::event::{Event, EventError};
 use crate::api::fact::{FactId, Stretch, add, end_of, is_newer, melt};
@@ -106,7 +106,7 @@ pub fn speaks_of<T: AsRef<str>>(
     types: &[T],
 ) -> Result<bool, StoreError> {
     for r#type in types {
-        if txn.contains::<FactRow>(&FactId::of_type(event, r#type.as_ref()))? {
+        if find(txn, &FactId::of_type(event, r#type.as_ref()))?.is_some() {
             return Ok(true);
         }
     }
@@ -124,64 +124,70 @@ pub fn accept(
     debug_assert!(index < MAX_EVENTS_PER_TXN);
     event.validate()?;
     event.validate_time(receipt.now, receipt.replay_window)?;
-    let digest = event.content_digest();
     let key = (event.group.clone(), event.id.clone());
-    let known: Option<IdentityRow> = txn.get::<IdentityRow>(&key)?;
-    let seq = (txn.revision() << SEQ_BITS) | index as u64;
-    let row = |event: Event| EventRow {
-        seq,
-        event,
-        received_at: receipt.now,
-        received_from: receipt.received_from.clone(),
-        verified_by: receipt.verified_by.clone(),
-    };
-    let Some(known) = known else {
+    let new = Place { seq: (txn.revision() << SEQ_BITS) | index as u64, receipt };
+    let conflict = |(group, id)| Err(Refusal::Conflict { group, id });
+    if let Some(kept) = txn.get::<EventRow>(&key)? {
+        if !kept.event.has_content_of(&event) {
+            return conflict(key);
+        }
+        return refresh(txn, kept, &event, receipt);
+    }
+    let Some(known) = txn.get::<IdentityRow>(&key)? else {
         event.observed_at.get_or_insert(receipt.now);
-        let row = row(event);
+        let row = new.row(event);
         let made_fact = observe(txn, &row, receipt)?;
-        tally(txn, &row.event.group, 1)?;
-        txn.put(&identity(&row, digest, receipt))?;
+        order::append(txn, &row.event.group, row.seq, &row.event.id)?;
         txn.put(&row)?;
         return Ok(Outcome::New { made_fact });
     };
-    if known.digest != digest {
-        return Err(Refusal::Conflict { group: key.0, id: key.1 });
+    if known.digest != event.content_digest() {
+        return conflict(key);
     }
-    let kept = txn.get::<EventRow>(&(key.0, known.seq))?;
-    let pruned = kept.is_none();
-    // A pruned event comes back, with a number of its own, if it says that it is true again.
-    let kept = kept.unwrap_or_else(|| {
-        let (observed_at, expires_at) = (Some(known.observed_at), known.expires_at);
-        row(Event { observed_at, expires_at, ..event.clone() })
-    });
-    let outcome = refresh(txn, kept, &known, &event, receipt)?;
-    if pruned && outcome == Outcome::Refreshed {
-        tally(txn, &event.group, 1)?;
+    // A pruned event comes back, with a place of its own, if it says that it is true again.
+    let (observed_at, expires_at) = (Some(known.observed_at), known.expires_at);
+    let mut kept = new.row(Event { observed_at, expires_at, ..event.clone() });
+    kept.keep_until = known.keep_until;
+    let seq = kept.seq;
+    let outcome = refresh(txn, kept, &event, receipt)?;
+    if outcome == Outcome::Refreshed {
+        txn.delete::<IdentityRow>(&key)?;
+        order::append(txn, &key.0, seq, &key.1)?;
     }
     Ok(outcome)
 }
 
-fn identity(row: &EventRow, digest: [u8; 16], receipt: &Receipt) -> IdentityRow {
-    let window = add(row.received_at, receipt.replay_window.saturating_mul(2));
-    IdentityRow {
-        group: row.event.group.clone(),
-        id: row.event.id.clone(),
-        digest,
-        seq: row.seq,
-        observed_at: row.observed_at(),
-        expires_at: row.event.expires_at,
-        keep_until: row
-            .event
-            .expires_at
-            .map_or(window, |at| at.min(add(row.received_at, LONGEST_MEMORY)).max(window)),
+/// Where and how an event was received.
+struct Place<'a> {
+    seq: u64,
+    receipt: &'a Receipt,
+}
+
+impl Place<'_> {
+    fn row(&self, event: Event) -> EventRow {
+        let Self { seq, receipt } = *self;
+        EventRow {
+            seq,
+            received_at: receipt.now,
+            received_from: receipt.received_from.clone(),
+            verified_by: receipt.verified_by.clone(),
+            keep_until: keep_until(&event, receipt.now, receipt),
+            event,
+        }
     }
+}
+
+/// Until when the id of an event is remembered that was received at `received_at`.
+fn keep_until(event: &Event, received_at: Time, receipt: &Receipt) -> Time {
+    let window = add(received_at, receipt.replay_window.saturating_mul(2));
+    let longest = add(received_at, LONGEST_MEMORY);
+    event.expires_at.map_or(window, |at| at.min(longest).max(window))
 }
 
 /// The same event again: each time takes the maximum.
 fn refresh(
     txn: &mut Txn<'_>,
     mut row: EventRow,
-    known: &IdentityRow,
     again: &Event,
     receipt: &Receipt,
 ) -> Result<Outcome, Refusal> {
@@ -192,11 +198,9 @@ fn refresh(
     }
     row.event.observed_at = observed_at;
     row.event.expires_at = expires_at;
+    row.keep_until = row.keep_until.max(keep_until(&row.event, row.received_at, receipt));
     let renewed = Receipt { room: None, ..receipt.clone() };
     observe(txn, &row, &renewed)?;
-    let mut identity = identity(&row, known.digest, receipt);
-    identity.keep_until = identity.keep_until.max(known.keep_until);
-    txn.put(&identity)?;
     txn.put(&row)?;
     Ok(Outcome::Refreshed)
 }
@@ -206,7 +210,7 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
     let fact = FactId::of(&row.event);
     let observed_at = row.observed_at();
     let end = end_of(observed_at, row.event.expires_at, receipt.max_age);
-    let old: Option<FactRow> = txn.get::<FactRow>(&fact)?;
+    let old = find(txn, &fact)?;
     let was_live = old.as_ref().is_some_and(|old| !old.is_over(receipt.max_age, receipt.now));
     let newest = old.as_ref().is_none_or(|old| {
         old.event_id == row.event.id
@@ -230,7 +234,6 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
             expires_at: row.event.expires_at,
             stretches,
             // A refresh of what ended has not begun again unless it ends later.
-            opened: None,
             ended: if end <= receipt.now {
                 Some(end)
             } else {
@@ -241,21 +244,6 @@ fn observe(txn: &mut Txn<'_>, row: &EventRow, receipt: &Receipt) -> Result<bool,
     };
     put_fact(txn, old.as_ref(), new)?;
     Ok(made)
-}
-
-/// Counts an event that was stored, or one that was taken away.
-pub fn tally(txn: &mut Txn<'_>, group: &str, change: i64) -> Result<(), StoreError> {
-    let group = group.to_owned();
-    let events = match txn.get::<Tally>(&group)? {
-        Some(tally) => tally.events,
-        None => count(txn, &group)?,
-    };
-    txn.put(&Tally { events: events.saturating_add_signed(change), group })
-}
-
-/// Counts the events of a group of which no tally was kept: it has none, as a rule.
-fn count(txn: &Txn<'_>, group: &String) -> Result<u64, StoreError> {
-    txn.scan::<EventRow>(&Scan::prefix(group)).try_fold(0, |count, row| row.map(|_| count + 1))
 }
 
 #[cfg(test)]

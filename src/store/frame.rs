@@ -64,13 +64,53 @@ fn checksum(key: &[u8], flags: u8, schema: [u8; 2], payload: &[u8]) -> u32 {
 }
 
 fn seal(key: &[u8], flags: u8, schema: u16, payload: &[u8]) -> Vec<u8> {
-    let schema = schema.to_le_bytes();
     let mut out = Vec::with_capacity(HEADER_BYTES + payload.len());
-    out.push(flags);
-    out.extend(schema);
-    out.extend(checksum(key, flags, schema, payload).to_le_bytes());
+    out.resize(HEADER_BYTES, 0);
     out.extend_from_slice(payload);
+    finish(key, flags, schema, &mut out);
     out
+}
+
+/// Writes the header of a value whose payload is in its place.
+fn finish(key: &[u8], flags: u8, schema: u16, value: &mut [u8]) {
+    let (header, payload) = value.split_at_mut(HEADER_BYTES);
+    let schema = schema.to_le_bytes();
+    let crc = checksum(key, flags, schema, payload).to_le_bytes();
+    header.copy_from_slice(&[flags, schema[0], schema[1], crc[0], crc[1], crc[2], crc[3]]);
+}
+
+/// A payload that is being written, with room for its header before it and for most records behind.
+pub(super) struct Draft(Vec<u8>);
+
+impl Draft {
+    /// An empty one.
+    pub(super) fn new() -> Self {
+        let mut value = Vec::with_capacity(640);
+        value.resize(HEADER_BYTES, 0);
+        Self(value)
+    }
+
+    /// Where the payload is written to.
+    pub(super) fn writer(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    /// Bytes of the payload.
+    pub(super) fn len(&self) -> usize {
+        self.0.len() - HEADER_BYTES
+    }
+
+    /// The rows that store it under `key`: the row itself, or its index and its pieces.
+    pub(super) fn rows(mut self, key: Vec<u8>, schema: u16, mut put: impl FnMut(Vec<u8>, Vec<u8>)) {
+        if self.len() <= CHUNK_BYTES {
+            finish(&key, 0, schema, &mut self.0);
+            put(key, self.0);
+            return;
+        }
+        for (key, value) in encode(&key, schema, &self.0[HEADER_BYTES..]) {
+            put(key, value);
+        }
+    }
 }
 
 /// The rows that store `payload` under `key`: the row itself, then its pieces, if any.

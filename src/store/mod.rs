@@ -11,12 +11,13 @@
 //!   crashes for simulation.
 //!
 //! May import `api` only; sled is named in `sled_engine` and nowhere else. All is generic but for
-//! `tables`, `events` and `open_facts`, which know what is kept and how an event is accepted.
+//! `tables`, `events`, `facts` and `order`, which know what is kept and how an event is accepted.
 
 mod change_log;
 mod commit;
 mod engine;
 pub mod events;
+pub mod facts;
 mod fdatasync;
 mod frame;
 mod handle;
@@ -27,7 +28,7 @@ mod memory;
 mod meta;
 mod open;
 mod open_error;
-pub mod open_facts;
+pub mod order;
 mod reads;
 mod record;
 mod rows;

@@ -22,16 +22,16 @@ use crate::api::run::{RunRecord, Work};
 pub const ACCEPTED: Table = Table::new(0x10, "accepted", 1);
 /// Conditions of manifest objects, by identity.
 pub const STATUS: Table = Table::new(0x11, "status", 1);
-/// Events in the order of receipt.
+/// Events, by id; in which order they came says [`super::order`].
 pub const EVENTS: Table = Table::new(0x20, "events", 1);
-/// Event ids, which outlive their events.
+/// Ids that outlive their events.
 pub const IDENTITIES: Table = Table::new(0x21, "identities", 1);
-/// How many events are stored of each group.
-pub const TALLIES: Table = Table::new(0x26, "tallies", 1);
 /// Ids whose events are pruned, by the time when they may be forgotten.
 pub const LINGERING: Table = Table::new(0x23, "lingering", 1);
-/// The newest event of each fact key.
+/// The newest event of each fact key, of those that may have a say.
 pub const FACTS: Table = Table::new(0x22, "facts", 1);
+/// The same of all others: their end is on record.
+pub const ENDED_FACTS: Table = Table::new(0x24, "ended facts", 1);
 /// Work of subscriptions on facts.
 pub const WORKS: Table = Table::new(0x30, "works", 1);
 /// Parts.
@@ -111,6 +111,8 @@ pub struct EventRow {
     /// Which key verified it; empty for local ones.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verified_by: String,
+    /// Until when its id is remembered at least.
+    pub keep_until: Time,
 }
 
 impl EventRow {
@@ -122,14 +124,14 @@ impl EventRow {
 
 impl Record for EventRow {
     const TABLE: Table = EVENTS;
-    type Key = (String, u64);
+    type Key = (String, String);
 
     fn key(&self) -> Self::Key {
-        (self.event.group.clone(), self.seq)
+        (self.event.group.clone(), self.event.id.clone())
     }
 }
 
-/// What is remembered of an event id, also when the event is pruned.
+/// What is remembered of an event that was pruned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityRow {
@@ -140,8 +142,6 @@ pub struct IdentityRow {
     /// Digest of the content.
     #[serde(with = "hex::serde")]
     pub digest: [u8; 16],
-    /// Where the event is, if it is still kept.
-    pub seq: u64,
     /// When it was last observed.
     pub observed_at: Time,
     /// Its expiry.
@@ -150,31 +150,26 @@ pub struct IdentityRow {
     pub keep_until: Time,
 }
 
+impl IdentityRow {
+    /// Of an event that is to be pruned.
+    pub fn of(row: &EventRow) -> Self {
+        Self {
+            group: row.event.group.clone(),
+            id: row.event.id.clone(),
+            digest: row.event.content_digest(),
+            observed_at: row.observed_at(),
+            expires_at: row.event.expires_at,
+            keep_until: row.keep_until,
+        }
+    }
+}
+
 impl Record for IdentityRow {
     const TABLE: Table = IDENTITIES;
     type Key = (String, String);
 
     fn key(&self) -> Self::Key {
         (self.group.clone(), self.id.clone())
-    }
-}
-
-/// How many events are stored of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Tally {
-    /// The group.
-    pub group: String,
-    /// Its events.
-    pub events: u64,
-}
-
-impl Record for Tally {
-    const TABLE: Table = TALLIES;
-    type Key = String;
-
-    fn key(&self) -> String {
-        self.group.clone()
     }
 }
 
@@ -202,7 +197,7 @@ impl Record for LingeringId {
     }
 }
 
-/// Points at the newest event of a fact key.
+/// Points at the newest event of a fact key; where it is kept, [`super::facts`] knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FactRow {
@@ -226,9 +221,6 @@ pub struct FactRow {
     /// does not revive what ended; a later end of the same event does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Time>,
-    /// Its place among those that may have a say, see [`super::open_facts`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub opened: Option<u64>,
 }
 
 impl FactRow {
@@ -263,17 +255,9 @@ pub struct FactEnd {
     expires_at: Option<Time>,
     #[serde(default)]
     ended: Option<Time>,
-    /// Whether it is among those that may have a say.
-    #[serde(default)]
-    opened: Option<u64>,
 }
 
 impl FactEnd {
-    /// Whether it is listed as one that may have a say.
-    pub fn is_listed(&self) -> bool {
-        self.opened.is_some()
-    }
-
     /// See [`FactRow::is_ended`].
     pub fn is_ended(&self, max_age: Duration) -> bool {
         self.ended.is_some_and(|seen| end_of(self.observed_at, self.expires_at, max_age) <= seen)
@@ -286,6 +270,20 @@ impl Record for FactRow {
 
     fn key(&self) -> FactId {
         self.fact
+    }
+}
+
+/// A fact whose end is on record, and that has no say beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EndedFact(pub FactRow);
+
+impl Record for EndedFact {
+    const TABLE: Table = ENDED_FACTS;
+    type Key = FactId;
+
+    fn key(&self) -> FactId {
+        self.0.fact
     }
 }
 

@@ -77,17 +77,16 @@ impl<'a> Txn<'a> {
         if key.len() > MAX_KEY_BYTES {
             return Err(StoreError::KeyTooLong { table: T::TABLE.name, bytes: key.len() });
         }
-        let payload = rmp_serde::to_vec_named(record).map_err(|error| StoreError::Unencodable {
-            table: T::TABLE.name,
-            why: error.to_string(),
+        let mut draft = frame::Draft::new();
+        rmp_serde::encode::write_named(draft.writer(), record).map_err(|error| {
+            StoreError::Unencodable { table: T::TABLE.name, why: error.to_string() }
         })?;
-        if payload.len() > MAX_RECORD_BYTES {
-            return Err(StoreError::TooLarge { table: T::TABLE.name, bytes: payload.len() });
+        if draft.len() > MAX_RECORD_BYTES {
+            return Err(StoreError::TooLarge { table: T::TABLE.name, bytes: draft.len() });
         }
         self.view.drop_pieces(&key)?;
-        for (key, value) in frame::encode(&key, T::TABLE.schema, &payload) {
-            self.view.own.insert(key, Some(value));
-        }
+        let own = &mut self.view.own;
+        draft.rows(key, T::TABLE.schema, |key, value| _ = own.insert(key, Some(value)));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Revision;
 use super::change_log::{ChangeLog, Group, Read};
+use super::commit::StoreError;
 use super::engine::EngineBatch;
 use super::key::{KeyError, RecordKey};
 use super::record::Record;
@@ -41,6 +42,15 @@ impl Change {
     /// The typed key, if the change is to a row of `T`'s table.
     pub fn key_of<T: Record>(&self) -> Option<Result<T::Key, KeyError>> {
         (self.table == T::TABLE.prefix).then(|| T::Key::from_bytes(&self.key))
+    }
+
+    /// The typed key of a change that can only be to a row of `T`'s table.
+    pub fn row_key<T: Record>(&self) -> Result<T::Key, StoreError> {
+        let key = self.key_of::<T>().and_then(Result::ok);
+        key.ok_or_else(|| StoreError::Undecodable {
+            table: T::TABLE.name,
+            why: "a change names a row by a key that does not decode".to_owned(),
+        })
     }
 }
 

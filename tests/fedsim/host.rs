@@ -27,7 +27,7 @@ use routerd::federation::wire::{
 use routerd::plugin::{HostError, Outcome as RunOutcome, RunSpec, Spawner, WallState, Walls};
 use routerd::runtime::{Shutdown, TaskGroup, converged};
 use routerd::store::events::{Outcome, Receipt, Refusal, accept};
-use routerd::store::tables::{DeliveryRow, FactRow, IdentityRow, OutboxRow};
+use routerd::store::tables::{DeliveryRow, EventRow, FactRow, IdentityRow, OutboxRow};
 use routerd::store::{MemoryEngine, Scan, Store};
 use serde_json::{Value as Json, json};
 
@@ -396,10 +396,10 @@ impl Host {
     /// The facts that the node holds, by who observed them.
     pub fn facts(&self) -> BTreeMap<FactId, (Event, FactRow)> {
         let store = self.store();
-        let rows = store.scan::<FactRow>(&Scan::all()).map(|row| row.expect("memory reads"));
+        let rows = routerd::store::facts::all(&store).map(|row| row.expect("memory reads"));
         rows.filter_map(|row| {
-            let key = (row.group.clone(), row.seq);
-            let event = store.get::<routerd::store::tables::EventRow>(&key).expect("it reads")?;
+            let key = (row.group.clone(), row.event_id.clone());
+            let event = store.get::<EventRow>(&key).expect("it reads")?;
             Some((row.fact, (event.event, row)))
         })
         .collect()
@@ -422,7 +422,8 @@ impl Host {
 
     /// Whether the node remembers an id.
     pub fn knows(&self, id: &str) -> bool {
-        let key = (GROUP.to_owned(), id.to_owned());
-        self.store().get::<IdentityRow>(&key).expect("memory reads").is_some()
+        let (key, store) = ((GROUP.to_owned(), id.to_owned()), self.store());
+        store.get::<EventRow>(&key).expect("memory reads").is_some()
+            || store.get::<IdentityRow>(&key).expect("memory reads").is_some()
     }
 }

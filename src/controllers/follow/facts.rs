@@ -1,27 +1,34 @@
 //! Facts as the store holds them: one with its event, and at a start all those that have a say.
 //!
-//! Most rows of a long history are facts that ended, and the store lists the others apart. Only when
-//! the manifests have come to reach further than that list does, all are looked at: then no more is
-//! read of a row than says whether it has a say, and several ranges are read side by side.
+//! Most rows of a long history are facts that ended, and the store keeps the others apart. Only when
+//! the manifests have come to reach further than when the two were told apart, all are looked at: then
+//! no more is read of a row than says whether it has a say, and several ranges are read side by side.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::api::fact::FactId;
 use crate::controllers::world::Fact;
-use crate::store::open_facts::{OpenFact, Reach, put_fact};
-use crate::store::tables::{EventRow, FactEnd, FactRow};
+use crate::store::facts::{Reach, find, put_fact};
+use crate::store::tables::{EndedFact, EventRow, FactEnd, FactRow};
 use crate::store::{Scan, Store, StoreError, WriteError};
 
 /// Ranges that are read at the same time. Ids are digests: the ranges are equally long.
 const RANGES: u8 = 4;
-/// Facts that are listed in one transaction.
+/// Facts that are moved in one transaction.
 const SLICE: usize = 512;
 
 /// A fact with its event; `None` without either.
 pub(super) fn read(store: &Store, id: &FactId) -> Result<Option<Arc<Fact>>, StoreError> {
-    let Some(row) = store.get::<FactRow>(id)? else { return Ok(None) };
-    let event = store.get::<EventRow>(&(row.group.clone(), row.seq))?;
+    match find(store, id)? {
+        Some(row) => with_event(store, row),
+        None => Ok(None),
+    }
+}
+
+fn with_event(store: &Store, row: FactRow) -> Result<Option<Arc<Fact>>, StoreError> {
+    let event = store.get::<EventRow>(&(row.group.clone(), row.event_id.clone()))?;
+    let event = event.filter(|event| event.seq == row.seq);
     Ok(event.map(|event| Arc::new(Fact::new(row, event))))
 }
 
@@ -34,39 +41,45 @@ pub(super) fn with_a_say(
     if !Reach::load(store)?.covers(reach) {
         wanted.extend(complete(store, reach)?);
     }
-    for open in store.scan::<OpenFact>(&Scan::all()) {
-        wanted.insert(open?.fact);
+    let mut facts = Vec::new();
+    for row in store.scan::<FactRow>(&Scan::all()) {
+        let row = row?;
+        wanted.remove(&row.fact);
+        facts.extend(with_event(store, row)?);
     }
-    wanted.iter().filter_map(|id| read(store, id).transpose()).collect()
+    for id in wanted {
+        facts.extend(read(store, &id)?);
+    }
+    Ok(facts)
 }
 
-/// Lists all facts that are within reach and were not listed; returns them. Where nothing can be
-/// written they are found all the same, and looked for again the next time.
+/// Moves all facts that are within reach and were kept with those that ended; returns them. Where
+/// nothing can be written they are found all the same, and looked for again the next time.
 fn complete(store: &Store, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
-    // From now on nothing within reach leaves the list; a crash before the end begins it again.
+    // From now on nothing within reach is put there; a crash before the end begins it again.
     let begun = save(store, Reach { complete: false, ..reach.clone() });
-    let unlisted = unlisted(store, reach)?;
+    let within = within(store, reach)?;
     let completed = begun.and_then(|()| {
-        unlisted.chunks(SLICE).try_for_each(|slice| enlist(store, slice))?;
+        within.chunks(SLICE).try_for_each(|slice| move_all(store, slice))?;
         save(store, reach.clone())
     });
     if let Err(error) = completed {
-        tracing::warn!(%error, "the list of open facts is not complete; all facts are read again");
+        tracing::warn!(%error, "facts that ended could not be moved; all are read again");
     }
-    Ok(unlisted)
+    Ok(within)
 }
 
-fn enlist(store: &Store, facts: &[FactId]) -> Result<(), StoreError> {
+fn move_all(store: &Store, facts: &[FactId]) -> Result<(), StoreError> {
     let facts = facts.to_vec();
-    let listed = store.write_blocking(move |txn| {
+    let moved = store.write_blocking(move |txn| {
         for id in &facts {
-            if let Some(row) = txn.get::<FactRow>(id)? {
+            if let Some(row) = find(txn, id)? {
                 put_fact(txn, Some(&row), row.clone())?;
             }
         }
         Ok::<_, StoreError>(())
     });
-    listed.map(drop).map_err(failed)
+    moved.map(drop).map_err(failed)
 }
 
 fn save(store: &Store, reach: Reach) -> Result<(), StoreError> {
@@ -80,10 +93,10 @@ fn failed(error: WriteError<StoreError>) -> StoreError {
     }
 }
 
-/// The facts that are within reach and not listed, of all there are.
-fn unlisted(store: &Store, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
+/// The facts within reach, of all that are kept with those that ended.
+fn within(store: &Store, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
     std::thread::scope(|scope| {
-        let of_range = |range| scope.spawn(move || unlisted_of(store, &range, reach));
+        let of_range = |range| scope.spawn(move || within_range(store, &range, reach));
         let ranges: Vec<_> = ranges().map(of_range).collect();
         let mut facts = Vec::new();
         for range in ranges {
@@ -95,11 +108,11 @@ fn unlisted(store: &Store, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
     })
 }
 
-fn unlisted_of(store: &Store, range: &Scan, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
+fn within_range(store: &Store, range: &Scan, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
     let mut found = Vec::new();
-    for row in store.scan_as::<FactRow, FactEnd>(range) {
+    for row in store.scan_as::<EndedFact, FactEnd>(range) {
         let row = row?;
-        if !row.is_listed() && reach.holds_end(&row) {
+        if reach.holds_end(&row) {
             found.push(row.fact);
         }
     }
@@ -144,7 +157,6 @@ mod tests {
             expires_at: None,
             stretches: Vec::new(),
             ended: None,
-            opened: None,
         }
     }
 
@@ -153,9 +165,11 @@ mod tests {
         let store = Store::in_memory(MemoryEngine::new());
         let rows: Vec<_> = (0..=u8::MAX).flat_map(|n| [row(n, 0), row(n, 0xff)]).collect();
         let stored: Vec<_> = rows.iter().map(|row| row.fact).collect();
-        let written = store.write_blocking(move |txn| rows.iter().try_for_each(|r| txn.put(r)));
+        let written = store.write_blocking(move |txn| {
+            rows.into_iter().try_for_each(|row| txn.put(&EndedFact(row)))
+        });
         written.expect("in memory");
-        let read = |range| store.scan_as::<FactRow, FactEnd>(&range);
+        let read = |range| store.scan_as::<EndedFact, FactEnd>(&range);
         let read: Vec<_> = ranges().flat_map(read).map(|row| row.expect("a row").fact).collect();
         assert_eq!(read, stored);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::facts;
+use super::facts::with_a_say;
 use crate::api::accepted::Accepted;
 use crate::api::fact::FactId;
 use crate::api::kinds::decode::spec_of;
@@ -15,9 +15,9 @@ use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::controllers::world::{Fact, SubFact, World};
 use crate::runtime::{Source, Step};
-use crate::store::open_facts::Reach;
-use crate::store::tables::{ACCEPTED, EVENTS, EventRow, FACTS, FactRow, PARTS, WORKS};
-use crate::store::{Change, ChangeKind, Changes, Record, Scan, Store, StoreError, Watch};
+use crate::store::facts::{self, Reach};
+use crate::store::tables::{ACCEPTED, EVENTS, EventRow, FACTS, PARTS, WORKS};
+use crate::store::{Change, Changes, Scan, Store, StoreError, Watch};
 
 /// A row as it is now; `None` when it is gone.
 #[derive(Debug, Clone)]
@@ -30,15 +30,8 @@ pub enum RowChange {
     Part(SubFact, Option<Arc<Part>>),
     /// Work.
     Work(SubFact, Option<Arc<Work>>),
-    /// An event was stored, refreshed or pruned.
-    Event {
-        /// The group.
-        group: String,
-        /// Its place in the order of receipt.
-        seq: u64,
-        /// Whether it is there.
-        kept: bool,
-    },
+    /// An event of this group was stored, refreshed or pruned.
+    Event(String),
 }
 
 /// All rows that the world is made of.
@@ -126,27 +119,27 @@ impl StoreSource {
     fn read(&self, change: &Change) -> Result<Option<RowChange>, StoreError> {
         Ok(Some(match change.table {
             table if table == ACCEPTED.prefix => {
-                let key = key::<Accepted>(change)?;
+                let key = change.row_key::<Accepted>()?;
                 let row = self.store.get::<Accepted>(&key)?.map(Arc::new);
                 RowChange::Object(key, row)
             }
-            table if table == FACTS.prefix => {
-                let id = key::<FactRow>(change)?;
-                RowChange::Fact(id, facts::read(&self.store, &id)?)
+            _ if facts::is_fact(change) => {
+                let id = facts::changed(change)?;
+                RowChange::Fact(id, super::facts::read(&self.store, &id)?)
             }
             table if table == PARTS.prefix => {
-                let (subscription, fact) = key::<Part>(change)?;
+                let (subscription, fact) = change.row_key::<Part>()?;
                 let row = self.store.get::<Part>(&(subscription.clone(), fact))?.map(Arc::new);
                 RowChange::Part(SubFact { subscription: subscription.into(), fact }, row)
             }
             table if table == WORKS.prefix => {
-                let (subscription, fact) = key::<Work>(change)?;
+                let (subscription, fact) = change.row_key::<Work>()?;
                 let row = self.store.get::<Work>(&(subscription.clone(), fact))?.map(Arc::new);
                 RowChange::Work(SubFact { subscription: subscription.into(), fact }, row)
             }
             table if table == EVENTS.prefix => {
-                let (group, seq) = key::<EventRow>(change)?;
-                RowChange::Event { group, seq, kept: change.kind == ChangeKind::Put }
+                let (group, _) = change.row_key::<EventRow>()?;
+                RowChange::Event(group)
             }
             _ => return Ok(None),
         }))
@@ -154,13 +147,6 @@ impl StoreSource {
 }
 
 /// The key of a changed row of this table.
-fn key<T: Record>(change: &Change) -> Result<T::Key, StoreError> {
-    change.key_of::<T>().and_then(Result::ok).ok_or_else(|| StoreError::Undecodable {
-        table: T::TABLE.name,
-        why: "a change names a row by a key that does not decode".to_owned(),
-    })
-}
-
 /// Reads all that matters now. Facts whose end is on record are left out, except those that
 /// somebody deals with and those that retract.
 fn list(store: &Store) -> Result<Listing, StoreError> {
@@ -180,7 +166,7 @@ fn list(store: &Store) -> Result<Listing, StoreError> {
         listing.works.push(work);
     }
     let reach = Scope::of(listing.objects.iter().map(Arc::as_ref)).reach();
-    listing.facts = facts::with_a_say(store, &reach, dealt)?;
+    listing.facts = with_a_say(store, &reach, dealt)?;
     Ok(listing)
 }
 
@@ -242,9 +228,10 @@ impl Source for StoreSource {
             Changes::Batch { upto, keys } => {
                 let mut seen = HashSet::new();
                 let mut changes = Vec::with_capacity(keys.len());
-                // One read for a row, however often it changed; event rows are only counted.
+                // One read for a row, however often it changed, and for a fact, wherever it is kept.
                 for change in &keys {
-                    if change.table == EVENTS.prefix || seen.insert((change.table, &change.key)) {
+                    let table = if facts::is_fact(change) { FACTS.prefix } else { change.table };
+                    if seen.insert((table, &change.key)) {
                         changes.extend(self.read(change)?);
                     }
                 }

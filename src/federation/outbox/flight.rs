@@ -89,8 +89,9 @@ fn fill(store: &Store, offered: Vec<Arc<Current>>, batch: bool) -> Result<Cargo,
         if cargo.items.len() == limit {
             break;
         }
-        let key = (current.group.to_string(), current.offer.seq);
-        let Some(row) = store.get::<EventRow>(&key)? else {
+        let key = (current.group.to_string(), current.id.clone());
+        let row = store.get::<EventRow>(&key)?.filter(|row| row.seq == current.offer.seq);
+        let Some(row) = row else {
             cargo.gone.push(current);
             continue;
         };

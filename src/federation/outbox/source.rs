@@ -17,10 +17,11 @@ use crate::api::kinds::federation::API_VERSION;
 use crate::api::kinds::spec::Spec;
 use crate::api::object::ObjectKey;
 use crate::runtime::{Sink, Source, Step, Trigger, TriggerSender};
+use crate::store::facts::{self, find};
 use crate::store::tables::{
     ACCEPTED, DELIVERIES, DeliveryRow, EventRow, FACTS, FactRow, OUTBOXES, OutboxRow,
 };
-use crate::store::{Changes, Record, Scan, Store, StoreError, Watch};
+use crate::store::{Changes, Scan, Store, StoreError, Watch};
 
 /// The groups that somebody is pushed to in: this node's name there, and how long its facts live.
 type Scope = BTreeMap<Arc<str>, (String, Duration)>;
@@ -102,7 +103,7 @@ impl OutboxSource {
         if self.scope.is_empty() {
             return Ok(None);
         }
-        match self.store.get::<FactRow>(&id)? {
+        match find(&self.store, &id)? {
             Some(row) => current(&self.store, &self.scope, row),
             None => Ok(None),
         }
@@ -113,8 +114,9 @@ fn current(store: &Store, scope: &Scope, row: FactRow) -> Result<Option<Arc<Curr
     let Some((group, (node_name, max_age))) = scope.get_key_value(row.group.as_str()) else {
         return Ok(None);
     };
-    let event = store.get::<EventRow>(&(row.group.clone(), row.seq))?;
-    let Some(event) = event.filter(|event| event.event.source_node == *node_name) else {
+    let event = store.get::<EventRow>(&(row.group.clone(), row.event_id.clone()))?;
+    let ours = |event: &EventRow| event.seq == row.seq && event.event.source_node == *node_name;
+    let Some(event) = event.filter(ours) else {
         return Ok(None);
     };
     let offer = Offer {
@@ -163,7 +165,7 @@ fn list(store: &Store) -> Result<(Objects, Listing), StoreError> {
     }
     let (scope, mut stored) = (objects.scope(), HashSet::new());
     if !scope.is_empty() {
-        for row in store.scan::<FactRow>(&Scan::all()) {
+        for row in facts::all(store) {
             if let Some(current) = current(store, &scope, row?)? {
                 stored.insert(current.fact);
                 changes.push(Change::Fact(current.fact, Some(current)));
@@ -171,13 +173,6 @@ fn list(store: &Store) -> Result<(Objects, Listing), StoreError> {
         }
     }
     Ok((objects, Listing { changes, stored }))
-}
-
-fn key<T: Record>(change: &crate::store::Change) -> Result<T::Key, StoreError> {
-    change.key_of::<T>().and_then(Result::ok).ok_or_else(|| StoreError::Undecodable {
-        table: T::TABLE.name,
-        why: "a change names a row by a key that does not decode".to_owned(),
-    })
 }
 
 impl Source for OutboxSource {
@@ -209,25 +204,27 @@ impl Source for OutboxSource {
         let mut changes = Vec::new();
         let mut seen = HashSet::new();
         for change in &keys {
+            // A fact is one, wherever it is kept.
+            let table = if facts::is_fact(change) { FACTS.prefix } else { change.table };
             let of_ours = [ACCEPTED, FACTS, OUTBOXES, DELIVERIES]
                 .iter()
-                .any(|table| table.prefix == change.table);
-            if !of_ours || !seen.insert((change.table, &change.key)) {
+                .any(|of_ours| of_ours.prefix == table);
+            if !of_ours || !seen.insert((table, &change.key)) {
                 continue;
             }
             if change.table == ACCEPTED.prefix {
-                let key = key::<Accepted>(change)?;
+                let key = change.row_key::<Accepted>()?;
                 let accepted = self.store.get::<Accepted>(&key)?;
                 changes.extend(self.objects.set(&key, accepted));
-            } else if change.table == FACTS.prefix {
-                let id = key::<FactRow>(change)?;
+            } else if table == FACTS.prefix {
+                let id = facts::changed(change)?;
                 changes.push(Change::Fact(id, self.current(id)?));
             } else if change.table == OUTBOXES.prefix {
-                let name = key::<OutboxRow>(change)?;
+                let name = change.row_key::<OutboxRow>()?;
                 let row = self.store.get::<OutboxRow>(&name)?;
                 changes.push(Change::Outbox(name.into(), row));
             } else {
-                let (name, fact) = key::<DeliveryRow>(change)?;
+                let (name, fact) = change.row_key::<DeliveryRow>()?;
                 let row = self.store.get::<DeliveryRow>(&(name.clone(), fact))?;
                 changes.push(Change::Ack(name.into(), fact, row.map(|row| row.ack)));
             }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::api::fact::since;
-use crate::store::{MemoryEngine, Scan, Store, WriteError};
+use crate::store::facts::delete_fact;
+use crate::store::{MemoryEngine, Record, Scan, Store, WriteError};
 
 const WINDOW: Duration = Duration::from_secs(300);
 const MAX_AGE: Duration = Duration::from_secs(3600);
@@ -63,12 +64,15 @@ impl Node {
     }
 
     fn rows(&self) -> Vec<EventRow> {
-        self.store.scan::<EventRow>(&Scan::all()).map(|row| row.expect("a row")).collect()
+        let rows = self.store.scan::<EventRow>(&Scan::all()).map(|row| row.expect("a row"));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|row| row.seq);
+        rows
     }
 
     fn fact(&self) -> FactRow {
         let id = FactId::of(&event("any", 0));
-        self.store.get::<FactRow>(&id).expect("read").expect("the fact is known")
+        find(&self.store, &id).expect("read").expect("the fact is known")
     }
 
     fn since(&self) -> i64 {
@@ -81,10 +85,12 @@ impl Node {
         let row = self.rows().into_iter().find(|row| row.event.id == id).expect("it is stored");
         let wrote = self.store.write(move |txn| {
             let fact = FactId::of(&row.event);
-            if txn.get::<FactRow>(&fact)?.is_some_and(|fact| fact.seq == row.seq) {
-                txn.delete::<FactRow>(&fact)?;
+            if find(txn, &fact)?.is_some_and(|fact| fact.seq == row.seq) {
+                delete_fact(txn, &fact)?;
             }
-            txn.delete::<EventRow>(&(row.event.group.clone(), row.seq))
+            txn.put(&IdentityRow::of(&row))?;
+            order::remove(txn, &row.event.group, &[row.seq])?;
+            txn.delete::<EventRow>(&row.key())
         });
         wrote.await.expect("pruned");
     }
@@ -97,7 +103,7 @@ fn made(made_fact: bool) -> Outcome {
 // Identity.
 
 #[tokio::test]
-async fn a_new_event_is_stored_with_its_receipt_its_identity_and_its_fact() {
+async fn a_new_event_is_stored_with_its_receipt_its_place_and_its_fact() {
     let node = Node::new();
     assert_eq!(node.take(until("e1", NOW - 5, NOW + 60)).await, made(true));
     let [row] = node.rows().try_into().expect("one row");
@@ -107,19 +113,18 @@ async fn a_new_event_is_stored_with_its_receipt_its_identity_and_its_fact() {
     let fact = node.fact();
     assert_eq!((fact.seq, fact.event_id.as_str(), fact.event_type.as_str()), (row.seq, "e1", "t"));
     assert_eq!((fact.observed_at, fact.expires_at), (at(NOW - 5), Some(at(NOW + 60))));
-    let key = ("g".to_owned(), "e1".to_owned());
-    let identity = node.store.get::<IdentityRow>(&key).expect("read").expect("it is remembered");
-    assert_eq!(identity.seq, row.seq);
-    assert_eq!(identity.keep_until, at(NOW + 600), "received + 2 replay windows");
+    assert_eq!(row.keep_until, at(NOW + 600), "received + 2 replay windows");
+    let order = order::newest_first(&node.store, "g")
+        .expect("it reads")
+        .map(|place| place.expect("it reads"));
+    assert_eq!(order.collect::<Vec<_>>(), [(row.seq, "e1".to_owned())]);
 }
 
 #[tokio::test]
 async fn an_id_is_remembered_until_its_event_expires_where_that_is_later() {
     let node = Node::new();
     node.take(until("e1", NOW, NOW + 5000)).await;
-    let key = ("g".to_owned(), "e1".to_owned());
-    let identity = node.store.get::<IdentityRow>(&key).expect("read").expect("it is remembered");
-    assert_eq!(identity.keep_until, at(NOW + 5000));
+    assert_eq!(node.rows()[0].keep_until, at(NOW + 5000));
 }
 
 #[tokio::test]
@@ -387,7 +392,5 @@ async fn sequence_numbers_grow_and_tell_the_events_of_one_transaction_apart() {
 async fn an_expiry_that_is_far_off_does_not_keep_an_id_for_ever() {
     let node = Node::new();
     node.take(Event { expires_at: Some(Time::MAX), ..event("e1", NOW) }).await;
-    let key = ("g".to_owned(), "e1".to_owned());
-    let identity = node.store.get::<IdentityRow>(&key).expect("read").expect("it is remembered");
-    assert_eq!(identity.keep_until, at(NOW + 30 * 86_400));
+    assert_eq!(node.rows()[0].keep_until, at(NOW + 30 * 86_400));
 }

@@ -1,10 +1,10 @@
-//! What is listed, and when it no longer is.
+//! Where a fact is kept, and when it is moved.
 
 use super::*;
 use crate::api::Time;
 use crate::api::event::Event;
+use crate::store::MemoryEngine;
 use crate::store::events::{Receipt, Refusal, accept};
-use crate::store::{MemoryEngine, Scan};
 
 fn at(second: i64) -> Time {
     Time::from_second(second).unwrap()
@@ -50,61 +50,65 @@ impl Node {
 
     fn end(&self, fact: FactId, end: i64) {
         let wrote = self.0.write_blocking(move |txn| {
-            let row = txn.get::<FactRow>(&fact)?.expect("it is known");
+            let row = find(txn, &fact)?.expect("it is known");
             put_fact(txn, Some(&row), FactRow { ended: Some(at(end)), ..row.clone() })
         });
         wrote.expect("written");
     }
 
-    fn listed(&self) -> Vec<FactId> {
-        let rows = self.0.scan::<OpenFact>(&Scan::all());
-        let listed: Vec<OpenFact> = rows.map(|row| row.expect("a row")).collect();
-        for open in &listed {
-            let row = self.0.get::<FactRow>(&open.fact).expect("read").expect("it is stored");
-            assert_eq!(row.opened, Some(open.opened), "each knows the other");
+    /// Those kept with the ones that may have a say.
+    fn open(&self) -> Vec<FactId> {
+        let facts = all(&self.0).map(|row| row.expect("a row").fact);
+        let facts: Vec<FactId> = facts.collect();
+        let open: Vec<FactId> =
+            self.0.scan::<FactRow>(&Scan::all()).map(|row| row.expect("a row").fact).collect();
+        let ended = self.0.scan::<EndedFact>(&Scan::all());
+        assert_eq!(facts.len(), open.len() + ended.count(), "each is kept once");
+        for id in &facts {
+            assert!(find(&self.0, id).expect("read").is_some(), "and found");
         }
-        listed.into_iter().map(|open| open.fact).collect()
+        open
     }
 }
 
 #[test]
-fn a_fact_is_listed_until_its_end_is_on_record_and_again_when_it_begins_anew() {
+fn a_fact_may_have_a_say_until_its_end_is_on_record_and_again_when_it_begins_anew() {
     let node = Node::new();
     let seen = node.take("seen", "e1", 100, 200);
-    assert_eq!(node.listed(), [seen]);
+    assert_eq!(node.open(), [seen]);
     assert_eq!(node.take("seen", "e2", 150, 250), seen);
-    assert_eq!(node.listed(), [seen], "once");
+    assert_eq!(node.open(), [seen], "once");
     node.end(seen, 250);
-    assert_eq!(node.listed(), []);
+    assert_eq!(node.open(), []);
     node.take("seen", "e3", 300, 400);
-    assert_eq!(node.listed(), [seen]);
+    assert_eq!(node.open(), [seen]);
 }
 
 #[test]
-fn what_had_ended_when_it_came_is_not_listed_unless_it_retracts() {
+fn what_had_ended_when_it_came_has_no_say_unless_it_retracts() {
     let node = Node::new();
     node.take("seen", "e1", 1000, 500);
-    assert_eq!(node.listed(), []);
+    assert_eq!(node.open(), []);
     let gone = node.take("gone", "e2", 1000, 500);
-    assert_eq!(node.listed(), [gone]);
+    assert_eq!(node.open(), [gone]);
     node.end(gone, 600);
-    assert_eq!(node.listed(), [gone], "it meets what is heard of later");
+    assert_eq!(node.open(), [gone], "it meets what is heard of later");
 }
 
 #[test]
-fn what_is_forgotten_leaves_no_place_behind() {
+fn what_is_forgotten_is_kept_nowhere() {
     let node = Node::new();
     let seen = node.take("seen", "e1", 100, 200);
     let gone = node.take("gone", "e2", 100, 200);
     let wrote = node.0.write_blocking(move |txn| {
         for fact in [seen, gone] {
-            let row = txn.get::<FactRow>(&fact)?.expect("it is known");
-            delete_fact(txn, &row)?;
+            find(txn, &fact)?.expect("it is known");
+            delete_fact(txn, &fact)?;
         }
         Ok::<_, StoreError>(())
     });
     wrote.expect("written");
-    assert_eq!(node.listed(), []);
+    assert_eq!(node.open(), []);
 }
 
 #[test]
