@@ -45,6 +45,7 @@ fn main() {
     }
     bench.sizes();
     bench.parallel(base);
+    bench.computing();
 }
 
 struct Bench {
@@ -217,6 +218,35 @@ impl Bench {
         println!(
             "{AT_ONCE} at once: {each:.1?} per run = {:.2} x the bare throughput of one at a time",
             base.as_secs_f64() / each.as_secs_f64()
+        );
+    }
+
+    /// Programs that compute, as many at once as one after the other: they get all processors.
+    fn computing(&self) {
+        let count = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+        let spec = RunSpec {
+            args: vec!["-c".into(), count.into()],
+            ..spec(Path::new("/bin/sh"), Confinement::Plugin)
+        };
+        let run = || {
+            let outcome =
+                self.runtime.block_on(self.spawner.run(spec.clone(), CancellationToken::new()));
+            assert!(outcome.expect("it runs").exit.success());
+        };
+        let started = Instant::now();
+        (0..AT_ONCE).for_each(|_| run());
+        let in_turn = started.elapsed();
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(run);
+            }
+        });
+        let at_once = started.elapsed();
+        println!(
+            "{AT_ONCE} that compute: {in_turn:.1?} in turn, {at_once:.1?} at once = {:.2} x, on {} processors",
+            in_turn.as_secs_f64() / at_once.as_secs_f64(),
+            std::thread::available_parallelism().map_or(1, usize::from),
         );
     }
 }
