@@ -4,14 +4,20 @@
 //! The intent is durable before the plugin starts; parts, work and the run's record are one
 //! transaction after it ended. A crash in between runs the plugin again under the same run key.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod room;
+mod trouble;
+
+use self::room::Further;
+pub use self::room::MAX_RUNS;
+use self::trouble::HostTrouble;
 use super::Shared;
 use super::dispatch::{Item, Pick};
 use super::outcome::{Ended, Kept, record};
@@ -27,7 +33,7 @@ use crate::api::object::ObjectKey;
 use crate::api::run::{Intent, Work};
 use crate::plugin::{Exit, HostError, Spawner, TrustWarning, WarmSpec};
 use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
-use crate::store::tables::FactRow;
+use crate::store::facts::find;
 use crate::store::{StoreError, WriteError};
 
 /// One of the runs that a plugin may have at the same time.
@@ -57,27 +63,6 @@ pub struct Readiness {
     pub reason: &'static str,
     /// A sentence for people.
     pub message: String,
-}
-
-/// Runs of a node at the same time, beside the first of each plugin: a plugin whose runs hang in all
-/// its slots never keeps another one from running.
-pub const MAX_RUNS: usize = 256;
-
-/// Room for the runs beside the first of each plugin, and the slots that wait for it.
-#[derive(Default)]
-struct Further {
-    running: usize,
-    waiting: VecDeque<PluginSlot>,
-}
-
-/// Host failures in a row, and when to try again.
-struct HostTrouble {
-    failures: u16,
-    not_before: Instant,
-    /// The plugin's version that failed: another one is tried at once.
-    version: Version,
-    /// It is only a pause between two processes.
-    resting: bool,
 }
 
 /// A version of a plugin: a Plugin that was deleted and made anew counts from 1 again.
@@ -242,7 +227,7 @@ impl Runner {
             let mut kept = Vec::with_capacity(subjects.len());
             for subject in subjects {
                 let fact = subject.item.fact;
-                let newest: Option<FactRow> = txn.get::<FactRow>(&fact)?;
+                let newest = find(txn, &fact)?;
                 if newest.is_none_or(|row| row.event_id != subject.item.due.event_id) {
                     continue;
                 }
@@ -271,102 +256,6 @@ impl Runner {
         Ok(kept)
     }
 
-    /// Room for one more run in this slot; without, the slot is called when there is some. Slot 0 of a
-    /// plugin always has it.
-    fn room_for(&self, slot: &PluginSlot) -> Option<RunRoom<'_>> {
-        if slot.slot == 0 {
-            return Some(RunRoom(None));
-        }
-        let mut further = self.further();
-        if further.running < MAX_RUNS {
-            further.running += 1;
-            further.waiting.retain(|waiting| waiting != slot);
-            return Some(RunRoom(Some(self)));
-        }
-        if !further.waiting.contains(slot) {
-            further.waiting.push_back(slot.clone());
-        }
-        None
-    }
-
-    /// A slot that may have been called, and has no use for the room, calls the next.
-    fn pass_on(&self, slot: &PluginSlot) {
-        if slot.slot > 0 {
-            self.call_next();
-        }
-    }
-
-    fn call_next(&self) {
-        let next = {
-            let mut further = self.further();
-            if further.running < MAX_RUNS { further.waiting.pop_front() } else { None }
-        };
-        next.into_iter().for_each(|slot| self.slots.related(slot));
-    }
-
-    fn further(&self) -> MutexGuard<'_, Further> {
-        self.further.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How long the host's trouble with this plugin still holds it back.
-    fn held_back(&self, plugin: &Arc<str>, version: &Version) -> Option<Action> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = trouble.get(plugin).filter(|t| t.version == *version)?;
-        let wait = held.not_before.saturating_duration_since(Instant::now());
-        (!wait.is_zero()).then_some(hold(wait, held.resting))
-    }
-
-    fn host_failed(&self, plugin: &Arc<str>, version: Version, error: &HostError) -> Action {
-        if !matches!(error, HostError::Resting { .. }) {
-            self.shared.counters.host_failed(plugin);
-        }
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = trouble
-            .get(plugin)
-            .filter(|t| t.version == version)
-            .map_or(1, |t| t.failures.saturating_add(1));
-        // A warm process that is to rest knows for how long.
-        let (wait, resting) = if let HostError::Resting { pause, .. } = error {
-            (*pause, true)
-        } else {
-            let mut jitter = self.jitter.lock().unwrap_or_else(PoisonError::into_inner);
-            (self.backoff.delay(failures, &mut jitter), false)
-        };
-        let not_before = Instant::now() + wait;
-        let new = HostTrouble { failures, not_before, version: version.clone(), resting };
-        trouble.insert(Arc::clone(plugin), new);
-        drop(trouble);
-        let message = chain(error);
-        if failures == 1 {
-            tracing::warn!(%plugin, error = %message, "the plugin cannot be run; its events wait");
-        }
-        let reason = error.reason();
-        self.set_readiness(plugin, Readiness { version, ready: false, reason, message });
-        hold(wait, resting)
-    }
-
-    fn host_worked(
-        &self,
-        plugin: &Arc<str>,
-        version: Version,
-        answered: bool,
-        warnings: &[TrustWarning],
-    ) {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
-        // A process that fails each time it is started again is well when it has answered.
-        let resting = |readiness: Readiness| readiness.reason == "Restarting";
-        if !answered && self.shared.readiness(plugin).is_some_and(resting) {
-            return;
-        }
-        let mut message = "the last run could be started".to_owned();
-        for warning in warnings {
-            message.push_str("; warning: ");
-            message.push_str(&warning.to_string());
-        }
-        let reason = "Started";
-        self.set_readiness(plugin, Readiness { version, ready: true, reason, message });
-    }
-
     /// A plan made between the commit and the end of the run found it still under way and asked for
     /// nothing: a retry that was due already would be forgotten.
     fn plan_again(&self, subscription: &Arc<str>, facts: Vec<FactId>) {
@@ -374,19 +263,6 @@ impl Runner {
             self.plans.related(SubFact { subscription: Arc::clone(subscription), fact });
         }
     }
-
-    fn set_readiness(&self, plugin: &Arc<str>, readiness: Readiness) {
-        if self.shared.set_readiness(plugin, readiness) {
-            let api_version = crate::api::kinds::plugin::API_VERSION;
-            self.conditions.related(ObjectKey::new(api_version, "Plugin", &**plugin));
-        }
-    }
-}
-
-/// A node that waits for a host which cannot run the plugin is settled; one whose plugin only
-/// pauses is not.
-fn hold(wait: Duration, resting: bool) -> Action {
-    if resting { Action::HoldFor(wait) } else { Action::RequeueAfter(wait) }
 }
 
 /// What a warm process of the plugin is made of; `None` where each run has a process of its own.
@@ -395,18 +271,6 @@ fn warm_version(plugin: &Plugin) -> Option<String> {
     let Plugin { accepted, spec, .. } = plugin;
     let stream = spec.protocol == Protocol::Stream;
     stream.then(|| format!("{}/{}", accepted.uid, accepted.generation))
-}
-
-/// An error and what it came from, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// A batch that was taken from the dispatcher. However the run ends, its subjects become free
@@ -431,19 +295,6 @@ impl Drop for Taken<'_> {
         }
         let items = std::mem::take(&mut self.items);
         dispatch.put_back(&self.subscription, self.plugin, items, Instant::now());
-    }
-}
-
-/// Room for a run. The end of one beside the first of its plugin makes room for the slot that has
-/// waited longest.
-struct RunRoom<'a>(Option<&'a Runner>);
-
-impl Drop for RunRoom<'_> {
-    fn drop(&mut self) {
-        if let Some(runner) = self.0 {
-            runner.further().running -= 1;
-            runner.call_next();
-        }
     }
 }
 
