@@ -20,6 +20,8 @@ mod process;
 #[path = "../common/report.rs"]
 mod report;
 mod run;
+#[path = "../common/visible.rs"]
+mod visible;
 
 use std::path::PathBuf;
 

@@ -18,6 +18,8 @@ mod process;
 mod report;
 mod start;
 mod stream;
+#[path = "../common/visible.rs"]
+mod visible;
 
 use std::path::PathBuf;
 
