@@ -374,6 +374,21 @@ impl Access {
         }
     }
 
+    /// Every row of the store, as a file.
+    pub(super) async fn backup(
+        &self,
+    ) -> Result<BoxStream<'static, Result<Bytes, Failure>>, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                let chunks = client.get_chunks(&Target::new("/v1/backup")).await?;
+                Ok(chunks.map(|chunk| chunk.map_err(Failure::from)).boxed())
+            }
+            Self::Store(control) => {
+                Ok(control.backup().map(|chunk| chunk.map_err(Failure::from)).boxed())
+            }
+        }
+    }
+
     pub(super) async fn wait(&self, request: WaitRequest) -> Result<WaitAnswer, Failure> {
         match self {
             Self::Daemon(client) => {

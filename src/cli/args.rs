@@ -19,7 +19,7 @@ Examples:
 
 Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 no daemon and no usable store, 4 invalid input.
 
-Without a daemon, reads, emit and validate work on the store itself.";
+Without a daemon, reads, emit, validate and backup work on the store itself.";
 
 /// Observe and drive a routerd node
 #[derive(Debug, Parser)]
@@ -114,6 +114,23 @@ pub(super) enum Command {
     /// Plugins: list them, try one, run a recorded run again
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Copy the store into one new file, with or without a daemon
+    #[command(after_help = BACKUP_HELP)]
+    Backup {
+        /// The file to make, mode 0600
+        #[arg(long, value_name = "PATH")]
+        to: PathBuf,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make a store of a backup, in a state directory that is empty or absent
+    #[command(after_help = RESTORE_HELP)]
+    Restore {
+        /// The file that `backup` made
+        #[arg(long, value_name = "PATH")]
+        from: PathBuf,
+    },
     /// Print the versions of routerctl and of the daemon
     Version,
 }
@@ -182,6 +199,15 @@ pub(super) enum DynamicCommand {
         name: String,
     },
 }
+
+const BACKUP_HELP: &str = "\
+The file holds every row as of one revision, which is printed: accepted manifests, events, facts,
+parts, runs, deliveries. It holds inline secrets as they are, so a running daemon gives it to root
+and to its own user only. Files that manifests name (secrets, certificates, plugins) are not in it.";
+
+const RESTORE_HELP: &str = "\
+No daemon may run. The file is read to its end before anything is touched. The store gets a new id,
+so that peers send again what it has lost since the backup.";
 
 const TRIAL_HELP: &str = "\
 The plugin is run by this command, as you and not as the daemon: the file must belong to root or to

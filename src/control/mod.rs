@@ -8,6 +8,7 @@
 //! May import `api`, `store`, `render` and `runtime`.
 
 mod backend;
+mod backup;
 pub mod client;
 mod config_report;
 mod deliveries;
