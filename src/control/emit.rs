@@ -17,7 +17,7 @@ use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::decode::nearest;
 use crate::api::duration::GoDuration;
-use crate::api::event::Event;
+use crate::api::event::{Event, time_of};
 use crate::api::fact::add;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec};
 use crate::store::events::{Outcome, Receipt, Refusal, Room, accept, speaks_of};
@@ -321,17 +321,9 @@ fn lifetime(ttl: &str) -> Result<Duration, ApiError> {
     Ok(ttl.get())
 }
 
-/// A time of the envelope; the year 1 and the empty text mean absent, as from a peer.
+/// A time of the envelope, by the rule for what peers send.
 fn time(field: &str, text: Option<&str>) -> Result<Option<Time>, ApiError> {
-    let Some(text) =
-        text.filter(|text| !text.is_empty() && !text.starts_with("0001-01-01T00:00:00"))
-    else {
-        return Ok(None);
-    };
-    text.parse().map(Some).map_err(|_| {
-        ApiError::invalid(format!("{field}: {text:?} is not an RFC 3339 time"))
-            .hint("write it like 2026-05-30T12:00:00Z")
-    })
+    time_of(text).map_err(|error| ApiError::invalid(format!("{field}: {error}")))
 }
 
 /// A UUIDv7 of node time.
