@@ -136,7 +136,7 @@ fn what_is_wrong_around_a_spec_is_placed_and_explained() {
         (
             format!("{head}metadata: {{name: a}}\nspec: {{nodename: n}}"),
             "4:8: spec.nodename: unknown field (did you mean \"nodeName\"?)\n\
-             4:7: spec: missing field \"nodeName\""
+             4:8: spec: missing field \"nodeName\""
                 .to_owned(),
         ),
         (
@@ -285,8 +285,8 @@ fn each_resource_of_a_router_stands_or_falls_alone() {
         [
             "- Router/edge",
             "0 Interface/wan",
-            "1 refused: 13:13: spec.resources[1].spec: missing field \"nodeName\"; 13:14: \
-             spec.resources[1].spec.nodename: unknown field (did you mean \"nodeName\"?)",
+            "1 refused: 13:14: spec.resources[1].spec.nodename: unknown field (did you mean \
+             \"nodeName\"?); 13:14: spec.resources[1].spec: missing field \"nodeName\"",
             "2 EventGroup/good",
         ]
     );
