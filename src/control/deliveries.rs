@@ -57,6 +57,7 @@ pub struct DeliveryFilter {
 /// What to try again now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(expecting = "an object with group, peer, eventId")]
 pub struct RetryRequest {
     /// Peers of this group only.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,7 @@ const MAX_NAMES: usize = 1_000;
 /// Which work is meant: all of it that fits every given word. Nothing given means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(expecting = "an object with subscription, plugin, event, names")]
 pub struct WorkFilter {
     /// The EventSubscription's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

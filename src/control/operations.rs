@@ -93,6 +93,7 @@ pub struct RenderReport {
 /// What to wait for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(expecting = "an object with timeout, deliveries")]
 pub struct WaitRequest {
     /// How long at most; default 30s, at most 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
