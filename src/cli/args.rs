@@ -465,7 +465,7 @@ pub(super) struct WaitArgs {
     /// And until the peers have everything, too
     #[arg(long)]
     pub deliveries: bool,
-    /// How long at most
+    /// How long, 1h at most; 0s looks once
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub timeout: GoDuration,
 }
