@@ -90,6 +90,8 @@ fn given_up_work_and_missing_plugins_count_as_settled() {
     node.converge();
     let status = node.status();
     assert_eq!(status["subscriptions"][0]["deadLettered"], 1, "{status:#}\n{}", node.log());
+    let notices = status["notices"].to_string();
+    assert!(notices.contains("subscription c") && notices.contains("no-such-plugin"), "{notices}");
 }
 
 #[test]
