@@ -254,3 +254,18 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     let output = child.wait_with_output().expect("routerctl ends");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[test]
+fn what_get_prints_is_read_again_as_manifests() {
+    let node = Node::of_the_guide();
+    let _daemon = node.serve();
+    node.converge();
+    let objects = node.ctl("get all -o json").json().as_array().map(Vec::len).expect("a list");
+    for format in ["json", "yaml"] {
+        let file = format!("all.{format}");
+        let printed = node.ctl(&format!("get all -o {format}")).exits(0).stdout;
+        std::fs::write(node.path(&file), printed).expect("write");
+        let valid = node.ctl(&format!("validate -f {file}")).exits(0).stdout;
+        assert!(valid.contains(&format!("ok: {objects} objects in 1 files")), "{valid}");
+    }
+}

@@ -46,7 +46,7 @@ pub struct Rejected {
 /// One resource of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// Its place in `spec.resources` of a Router, from 0; none for the document itself.
+    /// Its place in `spec.resources` of a Router, or in a list, from 0; none for the document itself.
     pub index: Option<u32>,
     /// What came of it.
     pub outcome: Result<Decoded, Rejected>,
@@ -79,8 +79,16 @@ pub fn spec_of(resource: &Resource) -> Result<Spec, Vec<Problem>> {
         .map_err(|rejected| rejected.problems)
 }
 
-/// Decodes a document: one resource, or a Router and the resources in it.
+/// Decodes a document: one resource, a Router and the resources in it, or a list as `get -o json`
+/// and kubectl print it.
 pub fn decode_document(node: &Node) -> Vec<Item> {
+    if let Some((list, base)) = list_of(node) {
+        let items = (0..).zip(list).map(|(index, node)| {
+            let outcome = decode_listed(node, &format!("{base}[{index}]"));
+            Item { index: Some(index), outcome }
+        });
+        return items.collect();
+    }
     if !is_router(node) {
         return vec![Item { index: None, outcome: decode_resource(node, "") }];
     }
@@ -95,6 +103,32 @@ pub fn decode_document(node: &Node) -> Vec<Item> {
         items.push(Item { index: Some(index), outcome });
     }
     items
+}
+
+/// The resources of a document that is nothing but a list of them, and the path of that list.
+fn list_of(node: &Node) -> Option<(&[Node], &'static str)> {
+    if let Some(list) = node.items() {
+        return Some((list, ""));
+    }
+    let is = |key, word| node.get(key).and_then(Node::text) == Some(word);
+    let items = node.get("items").filter(|_| is("apiVersion", "v1") && is("kind", "List"))?;
+    Some((items.items()?, "items"))
+}
+
+/// Decodes a resource of a list. A Router in it is a frame: what it would hold has no place of its
+/// own there.
+fn decode_listed(node: &Node, base: &str) -> Result<Decoded, Rejected> {
+    let resources = node.get("spec").and_then(|spec| spec.get("resources"));
+    let held = resources.is_some_and(|held| held.items().is_none_or(|items| !items.is_empty()));
+    if is_router(node) && held {
+        let ((), problems) = inspect(Tree::Node(node), base, |root| {
+            let hint = "put the Router into a document of its own";
+            let resources = root.field("spec");
+            resources.key("resources").refuse_with("a Router in a list holds no resources", hint);
+        });
+        return Err(rejected(Tree::Node(node), problems, true));
+    }
+    decode_resource(&without_resources(node), base)
 }
 
 /// Whether a document is meant as a Router. A misspelt one is taken for one too: its resources

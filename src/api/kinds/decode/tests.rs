@@ -387,3 +387,21 @@ fn a_router_of_somebody_else_is_opaque() {
     let text = ROUTER.replacen("routerd.net/v1alpha1", "example.com/v1", 1);
     assert_eq!(outcomes(&text), ["- Router/edge"]);
 }
+
+#[test]
+fn a_list_of_resources_is_read_as_it_is_printed() {
+    let group = "apiVersion: federation.routerd.net/v1alpha1, kind: EventGroup, \
+                 metadata: {name: g, uid: u}, spec: {nodeName: n}, status: {conditions: []}";
+    let opaque = "apiVersion: net.routerd.net/v1alpha1, kind: Interface, metadata: {name: wan}";
+    let router = "apiVersion: routerd.net/v1alpha1, kind: Router, metadata: {name: r}, \
+                  spec: {hostname: h}";
+    let full = "apiVersion: routerd.net/v1alpha1, kind: Router, metadata: {name: q}, \
+                spec: {resources: [{}]}";
+    let list = format!("[{{{group}}}, {{{opaque}}}, {{{router}}}, {{kind: Thing}}, {{{full}}}]");
+    let read = outcomes(&list);
+    assert_eq!(read[..3], ["0 EventGroup/g", "1 Interface/wan", "2 Router/r"]);
+    assert!(read[3].contains("[3]: missing field \"apiVersion\""), "{read:?}");
+    assert!(read[4].contains("[4].spec.resources: a Router in a list"), "{read:?}");
+    assert_eq!(outcomes(&format!("{{apiVersion: v1, kind: List, items: {list}}}"))[..3], read[..3]);
+    assert_eq!(outcomes("[]"), [""; 0]);
+}
