@@ -322,8 +322,14 @@ impl Control {
         Ok(answer)
     }
 
-    /// The peers that are meant; at least one where one is named.
+    /// The peers that are meant; at least one where one is named, of a group that is there.
     fn named(&self, group: Option<&String>, peer: Option<&String>) -> Result<Vec<Peer>, ApiError> {
+        if let Some(name) = group
+            && self.reader().store().get::<Accepted>(&kinds::key("EventGroup", name))?.is_none()
+        {
+            return Err(ApiError::new(Reason::NotFound, format!("no EventGroup {name:?}"))
+                .hint("routerctl get eventgroups lists what there is"));
+        }
         let mut peers = self.reader().peers()?;
         peers.retain(|own| own.is_named(group, peer));
         match peer {
