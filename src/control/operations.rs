@@ -133,6 +133,11 @@ impl Control {
         Self { reader: Reader::new(store, clock), behind: Behind::Nobody(Arc::new(offline)) }
     }
 
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.reader.store()
+    }
+
     pub(super) fn reader(&self) -> &Reader {
         &self.reader
     }

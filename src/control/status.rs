@@ -39,7 +39,7 @@ pub struct StatusView {
     pub conditions: Vec<Condition>,
     /// The store.
     pub store: StoreStatus,
-    /// The watched config; absent without a daemon.
+    /// The watched config; without a daemon, what `routerctl` finds in the files, if it is told any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigReport>,
     /// Accepted objects.
@@ -296,12 +296,16 @@ pub struct OutputStatus {
 impl Control {
     /// The node on one page.
     pub fn status(&self) -> Result<StatusView, ApiError> {
+        self.status_with(self.live().map(|live| live.config()))
+    }
+
+    /// The same with what somebody else knows of the config: nobody watches it without a daemon.
+    pub fn status_with(&self, config: Option<ConfigReport>) -> Result<StatusView, ApiError> {
         let reader = self.reader();
         let live = self.live();
         let effective = self.effective_so_far()?;
         let pending = live.map(|live| live.pending(false)).unwrap_or_default();
         let store = StoreStatus::of(reader.store().id(), reader.store().head(), &reader.health());
-        let config = live.map(|live| live.config());
         let (subscriptions, parts) = self.subscription_figures(effective.parts())?;
         let groups = self.group_figures()?;
         let plugins = self.plugin_figures()?;
