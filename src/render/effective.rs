@@ -109,13 +109,13 @@ impl<'a> Work<'a> {
 
     /// Rule 1: the masks in force, by target, each with the time since when it can be.
     fn masks(&mut self) -> Masks<'a> {
-        let mut policies: BTreeMap<(String, ObjectKey), &str> = BTreeMap::new();
+        let mut policies: BTreeMap<(String, ObjectKey), &Accepted> = BTreeMap::new();
         let mut by_name: Vec<_> =
             self.startup.iter().filter(|a| refs::is_policy(a.key())).collect();
         by_name.sort_by_key(|policy| &policy.key().name);
         for policy in by_name {
             for allowed in refs::allowed_masks(&policy.resource) {
-                policies.entry(allowed).or_insert(&policy.key().name);
+                policies.entry(allowed).or_insert(policy);
             }
         }
         let startup: HashSet<&ObjectKey> = self.startup.iter().map(|a| a.key()).collect();
@@ -128,8 +128,9 @@ impl<'a> Work<'a> {
                     None => Reason::MaskNotAllowed,
                     Some(_) if !startup.contains(target) => Reason::MaskTargetMissing,
                     Some(policy) => {
-                        let by = report::masked_by(part, directive, policy);
-                        masks.entry(target).or_default().push((part.created_at, by));
+                        let since = part.created_at.max(policy.accepted_at);
+                        let by = report::masked_by(part, directive, &policy.key().name);
+                        masks.entry(target).or_default().push((since, by));
                         continue;
                     }
                 };

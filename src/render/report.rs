@@ -91,7 +91,8 @@ pub struct Masked {
     pub source: SourceRef,
     /// Every directive that masks it, by part.
     pub by: Vec<MaskedBy>,
-    /// The earliest moment at which the resource and a directive had appeared.
+    /// The earliest moment at which the resource, a directive and the policy that allows it were all
+    /// there; of the policy, the version in force counts.
     pub since: Time,
 }
 
@@ -264,7 +265,8 @@ pub(super) fn masked_by(part: &Part, directive: &Directive, policy: &str) -> Mas
     }
 }
 
-/// A startup resource that is out, by these directives (and the earliest time of one).
+/// A startup resource that is out, by these directives (and the earliest time at which one of them
+/// was allowed).
 pub(super) fn masked(startup: &Accepted, mut by: Vec<MaskedBy>, earliest: Time) -> Masked {
     by.sort();
     Masked {
