@@ -170,6 +170,10 @@ impl Index {
     }
 
     fn problems_of(&self, startup: &Arc<Accepted>, slot: &Slot) -> Vec<StartupProblem> {
+        if refs::is_router(startup.key()) {
+            let routers: Vec<&Accepted> = self.routers().collect();
+            return report::member_conflicts(&routers, startup);
+        }
         if !matches!(slot.origin, Some(Origin::Startup(_))) {
             return Vec::new();
         }
