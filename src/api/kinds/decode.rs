@@ -3,6 +3,7 @@
 //! Pure. The resource is the unit of acceptance: every item of a Router stands or falls alone, and
 //! a Router whose own frame is broken still yields what can be read in it.
 
+use super::advice;
 use super::classify::{Class, classify};
 use super::metadata::{SERVER_SET, check_name};
 use super::place::{Tree, inspect};
@@ -25,7 +26,7 @@ pub struct Decoded {
     pub typed: bool,
     /// Where it begins; the start of the file for a value, which has no place.
     pub pos: Pos,
-    /// What was ignored.
+    /// What was ignored, and what is most likely not what was meant.
     pub notes: Vec<Problem>,
 }
 
@@ -62,7 +63,8 @@ pub fn decode_resource(node: &Node, base: &str) -> Result<Decoded, Rejected> {
     }
     let (class, spec) = read(Tree::Node(node), base)?;
     let body = Value::try_from(node).map_err(|faults| reject(faults, false))?;
-    let notes = ignored(node, base);
+    let mut notes = ignored(node, base);
+    notes.extend(advice::on(&spec, node, base));
     Ok(finish(class, spec, body, node.pos, notes))
 }
 

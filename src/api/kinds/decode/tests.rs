@@ -405,3 +405,29 @@ fn a_list_of_resources_is_read_as_it_is_printed() {
     assert_eq!(outcomes(&format!("{{apiVersion: v1, kind: List, items: {list}}}"))[..3], read[..3]);
     assert_eq!(outcomes("[]"), [""; 0]);
 }
+
+#[test]
+fn a_file_that_is_not_named_from_the_root_is_noted_and_accepted() {
+    let head = "apiVersion: federation.routerd.net/v1alpha1\n";
+    let notes = |text: &str| {
+        let decoded = decode_resource(&node(&format!("{head}{text}")), "").expect("accepted");
+        decoded.notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let group = "kind: EventGroup\nmetadata: {name: g}\nspec:\n  nodeName: n\n  \
+                 auth: {secretFile: secrets/g}\n  \
+                 listen: {address: 127.0.0.1, port: 1, tls: {certFile: /c, keyFile: k}}\n";
+    assert_eq!(
+        notes(group),
+        [
+            "6:22: spec.auth.secretFile: \"secrets/g\" is not absolute: it is looked for where the \
+             daemon was started (write the whole path, beginning with /)",
+            "7:70: spec.listen.tls.keyFile: \"k\" is not absolute: it is looked for where the \
+             daemon was started (write the whole path, beginning with /)",
+        ]
+    );
+    let peer = "kind: EventPeer\nmetadata: {name: p}\nspec:\n  groupRef: g\n  nodeName: n\n  \
+                direction: receive\n  auth: {secretFiles: [/a, b]}\n  tls: {caFile: /ca}\n";
+    let noted = notes(peer);
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert!(noted[0].contains("spec.auth.secretFiles[1]"), "{noted:?}");
+}
