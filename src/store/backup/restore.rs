@@ -21,8 +21,9 @@ use crate::store::state_dir::{self, StateDir};
 
 /// Bytes of rows that are written and synced together.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// What a daemon that was killed leaves behind, and nobody misses.
-const SOCKET: &str = "control.sock";
+/// What may be there: the socket of a daemon that was killed, and what ext4 puts into the root of a
+/// file system.
+const NOTHING: [&str; 2] = ["control.sock", "lost+found"];
 
 /// A store was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +92,7 @@ pub fn restore(options: &OpenOptions, file: &mut File) -> Result<Restored, Resto
 fn occupant(path: &Path) -> io::Result<Option<PathBuf>> {
     for entry in std::fs::read_dir(path)? {
         let name = entry?.file_name();
-        if name != SOCKET {
+        if !NOTHING.iter().any(|harmless| name == *harmless) {
             return Ok(Some(PathBuf::from(name)));
         }
     }

@@ -197,6 +197,7 @@ fn a_state_directory_that_holds_anything_is_left_alone() {
     assert!(matches!(refused, RestoreError::NotEmpty { .. }), "{refused:?}");
     assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
     std::fs::remove_file(state.join("quarantine")).unwrap();
+    std::fs::create_dir(state.join("lost+found")).unwrap();
     restored(&taken(&some_notes()), &state).unwrap();
     let refused = restored(&taken(&some_notes()), &state).unwrap_err();
     assert!(matches!(refused, RestoreError::NotEmpty { .. }), "{refused:?}");
