@@ -342,3 +342,17 @@ fn files_and_functions_that_the_pages_name_exist() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
     assert!(functions > 40, "only {functions} functions are named");
 }
+
+#[test]
+fn what_the_interop_test_lacks_is_said_as_skipped() {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let bare = Command::new("/bin/sh")
+        .arg(repository().join("tests/interop/run.sh"))
+        .arg(nowhere.path())
+        .arg(nowhere.path().join("venv"))
+        .env("PATH", nowhere.path())
+        .output()
+        .expect("sh runs");
+    let said = String::from_utf8_lossy(&bare.stdout);
+    assert_eq!(said, "SKIPPED: interop: there is no python3\n");
+}

@@ -54,18 +54,32 @@ fn optional_time<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Time>, D::Err
     time_of(text.as_deref()).map_err(serde::de::Error::custom)
 }
 
-/// A text that is not a time.
+/// A text that no time is read from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an RFC 3339 time (write it like 2026-05-30T12:00:00Z)")]
-pub struct NotATime(String);
+pub enum NotATime {
+    /// It is not written as one.
+    #[error("{0:?} is not an RFC 3339 time (write it like 2026-05-30T12:00:00Z)")]
+    Malformed(String),
+    /// It is one, and too late to be computed with.
+    #[error("{0:?} is after {max}, the latest time that is understood", max = Time::MAX)]
+    TooLate(String),
+}
 
 /// Reads a time of the envelope. Those at or before year 1 mean absent: it is how Go programs write
 /// a zero time. So does the empty text.
 pub fn time_of(text: Option<&str>) -> Result<Option<Time>, NotATime> {
     const YEAR_ONE: i64 = -62_135_596_800;
     let Some(text) = text.filter(|t| !t.is_empty()) else { return Ok(None) };
-    let time: Time = text.parse().map_err(|_| NotATime(text.to_owned()))?;
+    let refusal = if is_time(text) { NotATime::TooLate } else { NotATime::Malformed };
+    let time: Time = text.parse().map_err(|_| refusal(text.to_owned()))?;
     Ok((time.as_nanosecond() > i128::from(YEAR_ONE) * 1_000_000_000).then_some(time))
+}
+
+/// Whether a text that is no instant is written as one all the same: the last day of the calendar
+/// is kept free, so that every instant has a date at every offset.
+fn is_time(text: &str) -> bool {
+    jiff::fmt::temporal::Pieces::parse(text)
+        .is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some())
 }
 
 /// Why an event cannot be taken, whoever sends it.
@@ -243,6 +257,19 @@ mod tests {
             "observedAt": "0001-01-01T00:00:00Z", "expiresAt": "",
         }));
         assert_eq!(parsed, minimal());
+    }
+
+    #[test]
+    fn a_time_after_the_last_one_is_refused_by_its_limit_and_not_by_its_form() {
+        assert!(time_of(Some("9999-12-30T22:00:00Z")).unwrap().is_some());
+        for late in ["9999-12-31T23:59:59Z", "9999-12-31T00:00:00+01:00"] {
+            let error = time_of(Some(late)).unwrap_err().to_string();
+            assert!(error.contains("after 9999-12-30T22:00:00"), "{error}");
+        }
+        for none in ["tomorrow", "9999-12-31", "9999-13-01T00:00:00Z", "9999-12-31T23:59:59"] {
+            let error = time_of(Some(none)).unwrap_err().to_string();
+            assert!(error.contains("not an RFC 3339 time"), "{error}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod duration;
 pub mod event;
 pub mod fact;
 pub mod kinds;
+pub mod members;
 pub mod object;
 pub mod part;
 pub mod payload;

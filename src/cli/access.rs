@@ -33,6 +33,10 @@ use crate::store::Store;
 /// How long a daemon that is starting or stopping is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a daemon may take to say that it is there, which it does from memory: every command asks
+/// that first, so none waits longer for one that is stopped or hangs.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
 /// Who answers.
 pub(super) enum Access {
     Daemon(Client),
@@ -47,7 +51,7 @@ pub(super) struct DaemonVersion {
 
 /// The daemon's version, or why it does not say.
 pub(super) async fn probe(client: &Client) -> Result<DaemonVersion, ClientError> {
-    client.get(&Target::new("/v1/version")).await
+    client.clone().patience(ANSWER_WAIT).get(&Target::new("/v1/version")).await
 }
 
 /// The daemon, for what nobody else can answer.
@@ -371,6 +375,21 @@ impl Access {
                 Ok(client.post(&target, &request, Duration::ZERO).await?)
             }
             Self::Store(control) => Ok(control.retry_deliveries(request).await?),
+        }
+    }
+
+    /// Every row of the store, as a file.
+    pub(super) async fn backup(
+        &self,
+    ) -> Result<BoxStream<'static, Result<Bytes, Failure>>, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                let chunks = client.get_chunks(&Target::new("/v1/backup")).await?;
+                Ok(chunks.map(|chunk| chunk.map_err(Failure::from)).boxed())
+            }
+            Self::Store(control) => {
+                Ok(control.backup().map(|chunk| chunk.map_err(Failure::from)).boxed())
+            }
         }
     }
 

@@ -1,25 +1,15 @@
 //! The command line: what can be typed, and the help that goes with it.
 
+mod examples;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use self::examples::{
+    BACKUP_HELP, EMIT_EXAMPLES, EXAMPLES, RERUN_EXAMPLES, RESTORE_HELP, RETRY_EXAMPLES, TRIAL_HELP,
+};
 use crate::api::duration::GoDuration;
-
-const EXAMPLES: &str = "\
-Examples:
-  routerctl status
-  routerctl emit --group cloudedge --type routerd.client.ipv4.observed \\
-      --subject 10.88.60.9/32 --payload domain=cloudedge-same-subnet --ttl 30m
-  routerctl get events --group cloudedge -o json
-  routerctl render > effective.yaml
-  routerctl render --report
-  routerctl validate -f ./manifests
-  routerctl wait --converged --timeout 10s
-
-Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 no daemon and no usable store, 4 invalid input.
-
-Without a daemon, reads, emit and validate work on the store itself.";
 
 /// Observe and drive a routerd node
 #[derive(Debug, Parser)]
@@ -114,6 +104,23 @@ pub(super) enum Command {
     /// Plugins: list them, try one, run a recorded run again
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Copy the store into one new file, with or without a daemon
+    #[command(after_help = BACKUP_HELP)]
+    Backup {
+        /// The file to make, mode 0600
+        #[arg(long, value_name = "PATH")]
+        to: PathBuf,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make a store of a backup, in a state directory that is empty or absent
+    #[command(after_help = RESTORE_HELP)]
+    Restore {
+        /// The file that `backup` made
+        #[arg(long, value_name = "PATH")]
+        from: PathBuf,
+    },
     /// Print the versions of routerctl and of the daemon
     Version,
 }
@@ -183,10 +190,6 @@ pub(super) enum DynamicCommand {
     },
 }
 
-const TRIAL_HELP: &str = "\
-The plugin is run by this command, as you and not as the daemon: the file must belong to root or to
-you. Checks, limits and the judgement of the answer are the daemon's. Nothing is stored.";
-
 #[derive(Debug, ClapArgs)]
 #[command(after_help = TRIAL_HELP)]
 pub(super) struct PluginRunArgs {
@@ -218,19 +221,6 @@ pub(super) struct PluginReplayArgs {
 fn run_number(text: &str) -> Result<u64, String> {
     text.strip_prefix("Run/").unwrap_or(text).parse().map_err(|_| "write it like 42".to_owned())
 }
-
-const EMIT_EXAMPLES: &str = "\
-Examples:
-  routerctl emit --group cloudedge --type routerd.client.ipv4.observed \\
-      --subject 10.88.60.9/32 --payload address=10.88.60.9/32 --ttl 30m
-  tail -F observed.jsonl | routerctl emit -f -
-
-With -f, each line is one event: {\"group\": …, \"type\": …, \"subject\": …, \"payload\": {…}, \"ttl\": …}.
-Each gets one answer line with its number, in order: {\"line\", \"id\", \"accepted\", \"duplicate\",
-\"refreshed\", \"revision\"}, or \"error\": {\"reason\", \"message\", \"hint\"}. Exit 1 if any was refused.
-
-An event that is answered with accepted is on disk. After a timeout, sending the same id again is
-safe.";
 
 #[derive(Debug, Default, ClapArgs)]
 #[command(after_help = EMIT_EXAMPLES)]
@@ -379,29 +369,12 @@ pub(super) struct WorkArgs {
     pub event: Option<String>,
 }
 
-const RETRY_EXAMPLES: &str = "\
-Examples:
-  routerctl get failures
-  routerctl retry cloud-claims-00ff00ff00ff00ff
-  routerctl retry --plugin event-to-remote-claim
-  routerctl retry
-
-Without a word it means everything that fails. Exit 1 if nothing fits.";
-
 #[derive(Debug, Default, ClapArgs)]
 #[command(after_help = RETRY_EXAMPLES)]
 pub(super) struct RetryRunsArgs {
     #[command(flatten)]
     pub work: WorkArgs,
 }
-
-const RERUN_EXAMPLES: &str = "\
-Examples:
-  routerctl rerun cloud-claims-00ff00ff00ff00ff
-  routerctl rerun --subscription cloud-claims
-  routerctl rerun --all
-
-Asked again before the run has ended, it changes nothing. Exit 1 if nothing fits.";
 
 #[derive(Debug, Default, ClapArgs)]
 #[command(after_help = RERUN_EXAMPLES)]
@@ -439,7 +412,7 @@ pub(super) struct WaitArgs {
     /// And until the peers have everything, too
     #[arg(long)]
     pub deliveries: bool,
-    /// How long at most
+    /// How long, 1h at most; 0s looks once
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub timeout: GoDuration,
 }

@@ -71,6 +71,7 @@ impl From<ApiError> for Failure {
             Reason::Conflict
             | Reason::GroupFull
             | Reason::StoreFull
+            | Reason::Forbidden
             | Reason::NotFound
             | Reason::MethodNotAllowed
             | Reason::Internal => NO,

@@ -17,10 +17,12 @@ use crate::api::accepted::Accepted;
 use crate::api::decode::decode_value;
 use crate::api::kinds::federation::EventGroupSpec;
 use crate::api::part::Part;
-use crate::control::{Control, Effective, RenderFormat, RenderReport};
+use crate::control::{ApiError, ConfigReport, Control, Effective, RenderFormat, RenderReport};
 use crate::sources::acceptance::{AcceptedSet, Memory, Moment, Waits, decide};
-use crate::sources::report::Findings;
-use crate::sources::scan::{self, Limits, Scanner};
+use crate::sources::config_dir;
+use crate::sources::report::{self, Findings};
+use crate::sources::scan::{self, Limits, Scan, Scanner};
+use crate::store::Store;
 
 /// What some paths hold.
 pub(super) struct Manifests {
@@ -30,13 +32,57 @@ pub(super) struct Manifests {
 
 /// Reads the manifests at these paths, as a node would that never saw them before.
 pub(super) fn load(paths: &[PathBuf], now: Time) -> Manifests {
-    let scan =
-        Scanner::new(paths, Limits::default(), Arc::new(scan::Manifests)).scan(Duration::ZERO);
-    let at = Moment { now, mono: Duration::ZERO };
-    let mut new_uid = || Control::new_id(now);
-    let fresh = AcceptedSet::default();
-    let decision = decide(&fresh, Memory::default(), &scan, at, &Waits::default(), &mut new_uid);
-    Manifests { accepted: decision.upserts, findings: decision.findings }
+    let (scan, nothing) = (scan(paths), AcceptedSet::default());
+    settled(nothing, &scan, now)
+}
+
+/// Reads the manifests at these paths, as the node of this store will when it starts: what is broken
+/// in them stays as it was accepted last. What was accepted from elsewhere is not looked at.
+pub(super) fn load_after(
+    paths: &[PathBuf],
+    store: &Store,
+    now: Time,
+) -> Result<Manifests, Failure> {
+    let scan = scan(paths);
+    let mut before = config_dir::accepted(store).map_err(ApiError::from)?;
+    let is_read =
+        |file: &str| scan.roots.iter().any(|root| Path::new(file).starts_with(&root.path));
+    before.objects.retain(|_, object| is_read(&object.source.file));
+    before.roots.retain(|path, _| scan.roots.iter().any(|root| root.path == *path));
+    Ok(settled(before, &scan, now))
+}
+
+fn scan(paths: &[PathBuf]) -> Scan {
+    Scanner::new(paths, Limits::default(), Arc::new(scan::Manifests)).scan(Duration::ZERO)
+}
+
+/// What is in force once everything that waits for another look has waited long enough.
+fn settled(mut set: AcceptedSet, scan: &Scan, now: Time) -> Manifests {
+    let (mut memory, mut findings) = (Memory::default(), Findings::default());
+    for mono in [Duration::ZERO, Duration::from_secs(3600)] {
+        let (at, mut new_uid) = (Moment { now, mono }, || Control::new_id(now));
+        let decision = decide(&set, memory, scan, at, &Waits::default(), &mut new_uid);
+        set.apply(decision.upserts, &decision.deletes);
+        set.roots = decision.roots.unwrap_or(set.roots);
+        (memory, findings) = (decision.memory, decision.findings);
+    }
+    Manifests { accepted: set.objects.into_values().collect(), findings }
+}
+
+/// What there is to say about the files of a node that nobody serves; none if there are no files and
+/// nobody named any.
+pub(super) fn report(session: &Session, store: &Store) -> Result<Option<ConfigReport>, Failure> {
+    let findings = load_after(&session.paths.config, store, session.clock.now())?.findings;
+    if !session.paths.config_given && findings.roots.iter().all(|root| !root.present) {
+        return Ok(None);
+    }
+    let last_scan = Some(session.clock.now());
+    let report = report::ConfigReport { findings, last_scan, ..report::ConfigReport::default() };
+    // Both sides are the same JSON by contract; the daemon does the same.
+    let shown = serde_json::to_value(&report).and_then(serde_json::from_value);
+    let mut shown: ConfigReport = shown.map_err(std::io::Error::other)?;
+    "not watched".clone_into(&mut shown.watching.mode);
+    Ok(Some(shown))
 }
 
 /// The EventGroups in the manifests of `--config`, by name.
@@ -84,13 +130,16 @@ pub(super) async fn rendering(session: &mut Session) -> Result<Rendering, Failur
     if !session.paths.config_given {
         return Ok(Rendering::Access(session.reading().await?));
     }
-    let parts = match access::reading_if_any(&session.paths, &session.clock).await? {
+    let (paths, now) = (session.paths.config.clone(), session.clock.now());
+    let (manifests, parts) = match access::reading_if_any(&session.paths, &session.clock).await? {
         None => {
             let state = session.paths.state.display();
             session.notes.push(format!("note: no store at {state}; rendered without parts"));
-            Vec::new()
+            (load(&paths, now), Vec::new())
         }
-        Some(access @ Access::Store(_)) => access.stored_parts().await?,
+        Some(Access::Store(control)) => {
+            (load_after(&paths, control.store(), now)?, control.stored_parts()?)
+        }
         Some(access @ Access::Daemon(_)) => {
             let config = access.status().await?.config.unwrap_or_default();
             let watched = config.roots.iter().map(|root| Path::new(&root.path));
@@ -103,15 +152,14 @@ pub(super) async fn rendering(session: &mut Session) -> Result<Rendering, Failur
                  the daemon's parts"
                     .to_owned(),
             );
-            access.stored_parts().await?
+            (load(&paths, now), access.stored_parts().await?)
         }
     };
-    Ok(Rendering::Files(Box::new(of_files(session, parts))))
+    Ok(Rendering::Files(Box::new(of_files(session, manifests, parts))))
 }
 
-fn of_files(session: &mut Session, parts: Vec<Part>) -> Effective {
+fn of_files(session: &mut Session, manifests: Manifests, parts: Vec<Part>) -> Effective {
     let now = session.clock.now();
-    let manifests = load(&session.paths.config, now);
     for problem in &manifests.findings.problems {
         session.notes.push(format!("note: {problem}"));
     }

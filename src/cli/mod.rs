@@ -13,6 +13,7 @@ mod commands;
 mod escape;
 mod failure;
 mod manifests;
+mod new_file;
 mod offline;
 mod output;
 mod paths;

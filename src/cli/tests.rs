@@ -318,3 +318,18 @@ async fn a_broken_pipe_is_quiet() {
         assert_eq!((code, err.text().as_str()), (0, ""), "{args:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_does_not_answer_is_given_ten_seconds_and_a_way_out() {
+    let node = Offline::new();
+    let socket = node.path("control.sock");
+    let _mute = tokio::net::UnixListener::bind(&socket).unwrap();
+    let began = tokio::time::Instant::now();
+    for command in ["status", "render", "get all"] {
+        let args: Vec<&str> = ["--socket", &socket].into_iter().chain(command.split(' ')).collect();
+        let ran = node.run(&args, "").await;
+        assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains("within 10s") && ran.err.contains("kill -CONT"), "{}", ran.err);
+    }
+    assert_eq!(began.elapsed().as_secs(), 30, "by the clock of the test, which is nobody's wall");
+}

@@ -82,7 +82,11 @@ impl ClientError {
             Self::NoPermission(_) => {
                 Some("run as root, or as a member of the socket's group".to_owned())
             }
-            Self::Stalled { .. } => Some("see the daemon's log; it may be stopped or busy".into()),
+            Self::Stalled { .. } => Some(
+                "the process is there, but stopped or too busy: let it go on (kill -CONT), see its \
+                 log, or restart it"
+                    .to_owned(),
+            ),
             Self::NotRouterd(_) => Some("check --socket".to_owned()),
             Self::Broken { .. } => Some("routerd may have been restarted; try again".to_owned()),
             Self::Refused(error) => error.hint.clone(),

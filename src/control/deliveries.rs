@@ -58,6 +58,7 @@ pub struct DeliveryFilter {
 /// What to try again now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(expecting = "an object with group, peer, eventId")]
 pub struct RetryRequest {
     /// Peers of this group only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -324,8 +325,14 @@ impl Control {
         Ok(answer)
     }
 
-    /// The peers that are meant; at least one where one is named.
+    /// The peers that are meant; at least one where one is named, of a group that is there.
     fn named(&self, group: Option<&String>, peer: Option<&String>) -> Result<Vec<Peer>, ApiError> {
+        if let Some(name) = group
+            && self.reader().store().get::<Accepted>(&kinds::key("EventGroup", name))?.is_none()
+        {
+            return Err(ApiError::new(Reason::NotFound, format!("no EventGroup {name:?}"))
+                .hint("routerctl get eventgroups lists what there is"));
+        }
         let mut peers = self.reader().peers()?;
         peers.retain(|own| own.is_named(group, peer));
         match peer {

@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::error::{ApiError, Reason, with_sources};
 use super::kinds;
@@ -17,9 +16,10 @@ use crate::api::Time;
 use crate::api::accepted::Accepted;
 use crate::api::decode::nearest;
 use crate::api::duration::GoDuration;
-use crate::api::event::Event;
+use crate::api::event::{Event, time_of};
 use crate::api::fact::add;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec};
+use crate::api::members::{Members, MembersError};
 use crate::api::payload::Payload;
 use crate::store::events::{Outcome, Receipt, Refusal, Room, accept, speaks_of};
 use crate::store::tables::FactRow;
@@ -33,68 +33,40 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
 /// An event to emit. Members of the envelope as in [`Event`], all but `group` and `type` optional.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmitRequest {
     /// Default: a new UUIDv7.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The EventGroup.
-    #[serde(default)]
     pub group: String,
     /// Such as `routerd.client.ipv4.observed`.
-    #[serde(default)]
     pub r#type: String,
     /// Default: the group's `nodeName`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source_node: Option<String>,
     /// What it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Names the fact where the subject does not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dedupe_key: Option<String>,
     /// What else is known of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
     /// Default: now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_at: Option<String>,
     /// When it stops being true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     /// The same, counted from `observedAt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
     /// Members that are not known: ignored and named in the answer.
-    #[serde(flatten, skip_serializing)]
-    pub unknown: Ignored,
-}
-
-/// Names of members that are not known; their values are not kept.
-#[derive(Debug, Default)]
-pub struct Ignored(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Ignored {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
-            type Value = Ignored;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("members")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ignored, A::Error> {
-                let mut names = Vec::new();
-                while let Some((name, IgnoredAny)) = map.next_entry()? {
-                    names.push(name);
-                }
-                Ok(Ignored(names))
-            }
-        }
-        deserializer.deserialize_map(Names)
-    }
+    #[serde(skip)]
+    pub unknown: Vec<String>,
 }
 
 /// What became of one event.
@@ -169,7 +141,7 @@ pub(super) fn parse(line: &[u8]) -> Parsed {
             format!("an event is {MAX_LINE_BYTES} bytes of JSON at most"),
         ));
     }
-    serde_json::from_slice(line).map_err(|error| {
+    EmitRequest::read(line).map_err(|error| {
         ApiError::invalid(format!("not an event: {error}"))
             .hint(r#"one JSON object a line, such as {"group": "g", "type": "t", "subject": "s"}"#)
     })
@@ -257,7 +229,7 @@ fn one(
         Ok(outcome) => {
             // What needs no room takes none from others.
             group.made += u64::from(outcome == Outcome::New { made_fact: true } && left.is_some());
-            let ignored = request.unknown.0.iter().filter(|name| !SHOWN.contains(&name.as_str()));
+            let ignored = request.unknown.iter().filter(|name| !SHOWN.contains(&name.as_str()));
             Ok(Answer::accepted(id, outcome, ignored.cloned().collect()))
         }
         Err(Refusal::Store(error)) => Err(error.into()),
@@ -279,6 +251,24 @@ fn explain(refusal: &Refusal, spec: &EventGroupSpec) -> ApiError {
 }
 
 impl EmitRequest {
+    /// Reads one from JSON.
+    pub fn read(json: &[u8]) -> Result<Self, MembersError> {
+        let mut members = Members::read(json)?;
+        Ok(Self {
+            id: members.nullable("id")?,
+            group: members.text("group")?.unwrap_or_default(),
+            r#type: members.text("type")?.unwrap_or_default(),
+            source_node: members.nullable("sourceNode")?,
+            subject: members.nullable("subject")?,
+            dedupe_key: members.nullable("dedupeKey")?,
+            payload: members.texts("payload")?,
+            observed_at: members.nullable("observedAt")?,
+            expires_at: members.nullable("expiresAt")?,
+            ttl: members.nullable("ttl")?,
+            unknown: members.rest().collect(),
+        })
+    }
+
     /// The event that is meant, on this node at this time, with what was left out filled in.
     pub fn event(&self, node_name: &str, now: Time) -> Result<Event, ApiError> {
         fill(self, node_name, now)
@@ -322,17 +312,9 @@ fn lifetime(ttl: &str) -> Result<Duration, ApiError> {
     Ok(ttl.get())
 }
 
-/// A time of the envelope; the year 1 and the empty text mean absent, as from a peer.
+/// A time of the envelope, by the rule for what peers send.
 fn time(field: &str, text: Option<&str>) -> Result<Option<Time>, ApiError> {
-    let Some(text) =
-        text.filter(|text| !text.is_empty() && !text.starts_with("0001-01-01T00:00:00"))
-    else {
-        return Ok(None);
-    };
-    text.parse().map(Some).map_err(|_| {
-        ApiError::invalid(format!("{field}: {text:?} is not an RFC 3339 time"))
-            .hint("write it like 2026-05-30T12:00:00Z")
-    })
+    time_of(text).map_err(|error| ApiError::invalid(format!("{field}: {error}")))
 }
 
 /// A UUIDv7 of node time.

@@ -35,6 +35,8 @@ pub enum Reason {
     StoreFull,
     /// The store does not work; the daemon's log and `status` say why.
     StoreFailed,
+    /// Not for this user.
+    Forbidden,
     /// There is no such object, part or route.
     NotFound,
     /// The route exists, for another method.
@@ -57,6 +59,7 @@ impl Reason {
     pub fn status(self) -> u16 {
         match self {
             Self::Invalid => 400,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Timeout => 408,

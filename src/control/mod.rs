@@ -8,6 +8,7 @@
 //! May import `api`, `store`, `render` and `runtime`.
 
 mod backend;
+mod backup;
 pub mod client;
 mod config_report;
 mod deliveries;
@@ -37,7 +38,9 @@ pub use error::{ApiError, Reason};
 pub use events::{EventFilter, MAX_EVENTS_LISTED};
 pub use offline::Offline;
 pub use operate::{WorkAnswer, WorkFilter};
-pub use operations::{Control, RenderFormat, RenderReport, Rendered, WaitAnswer, WaitRequest};
+pub use operations::{
+    Control, MAX_WAIT, RenderFormat, RenderReport, Rendered, WaitAnswer, WaitRequest,
+};
 
 /// The version of this program, as `status` and `version` tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -27,6 +27,7 @@ const MAX_NAMES: usize = 1_000;
 /// Which work is meant: all of it that fits every given word. Nothing given means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(expecting = "an object with subscription, plugin, event, names")]
 pub struct WorkFilter {
     /// The EventSubscription's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,8 +47,11 @@ pub struct WorkFilter {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkAnswer {
-    /// Facts that run again now because of this.
+    /// Facts that run again because of this.
     pub changed: u64,
+    /// Of these, facts of suspended subscriptions: they run when those are resumed.
+    #[serde(default)]
+    pub suspended: u64,
     /// Facts that fit and have nothing to retry, or were asked for already.
     pub unchanged: u64,
     /// Facts that fit and have ended: there is nothing to run for them.
@@ -126,6 +130,7 @@ async fn each(
         let wrote = store.write(move |txn| change_all(txn, &slice, &filter, now, change));
         let part = wrote.await?.value;
         answer.changed += part.changed;
+        answer.suspended += part.suspended;
         answer.unchanged += part.unchanged;
         answer.ended += part.ended;
         let room = MAX_NAMES - answer.names.len();
@@ -169,6 +174,7 @@ fn change_all(
         } else if change(&mut work, now) {
             txn.put(&work)?;
             answer.changed += 1;
+            answer.suspended += u64::from(is_suspended(txn, &work.subscription)?);
             answer.names.push(work.name());
         } else {
             answer.unchanged += 1;
@@ -196,6 +202,11 @@ fn fits(
         Some(Spec::EventSubscription(spec)) => spec.trigger.plugin_ref == *plugin,
         _ => false,
     })
+}
+
+fn is_suspended(txn: &Txn<'_>, subscription: &str) -> Result<bool, StoreError> {
+    let spec = typed(txn, "EventSubscription", subscription)?;
+    Ok(matches!(spec, Some(Spec::EventSubscription(spec)) if spec.suspend))
 }
 
 /// Whether there is nothing left to run for.

@@ -25,7 +25,10 @@ use crate::api::part::Part;
 use crate::store::{Revision, Store};
 
 /// The longest wait for convergence.
-const MAX_WAIT: Duration = Duration::from_secs(3600);
+pub const MAX_WAIT: GoDuration = GoDuration::from_secs(3600);
+/// How long the look that is under way may go on after the time is over, while nothing is known to
+/// be pending: who asks with no time at all asks for one look.
+const LOOK: Duration = Duration::from_secs(5);
 /// The wait where the request does not say.
 const DEFAULT_WAIT: GoDuration = GoDuration::from_secs(30);
 /// Runs of one answer at most.
@@ -93,6 +96,7 @@ pub struct RenderReport {
 /// What to wait for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(expecting = "an object with timeout, deliveries")]
 pub struct WaitRequest {
     /// How long at most; default 30s, at most 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +131,11 @@ impl Control {
     /// The operations on a store that no daemon holds.
     pub fn offline(store: Store, clock: Arc<dyn Clock>, offline: Offline) -> Self {
         Self { reader: Reader::new(store, clock), behind: Behind::Nobody(Arc::new(offline)) }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.reader.store()
     }
 
     pub(super) fn reader(&self) -> &Reader {
@@ -314,14 +323,23 @@ impl Control {
             ApiError::new(Reason::NeedsDaemon, "only a running daemon converges")
                 .hint("start routerd serve, or run routerd serve --once")
         })?;
-        let timeout = request.timeout.unwrap_or(DEFAULT_WAIT).get().min(MAX_WAIT);
-        Ok(match tokio::time::timeout(timeout, live.converge(request.deliveries)).await {
-            Ok(converged) => WaitAnswer {
+        let timeout = request.timeout.unwrap_or(DEFAULT_WAIT);
+        if timeout > MAX_WAIT {
+            return Err(ApiError::invalid(format!("timeout: {timeout}; {MAX_WAIT} at most"))
+                .hint("wait again when the time is over"));
+        }
+        let mut converge = live.converge(request.deliveries);
+        let mut converged = tokio::time::timeout(timeout.get(), &mut converge).await.ok();
+        if converged.is_none() && live.pending(request.deliveries).is_empty() {
+            converged = tokio::time::timeout(LOOK, &mut converge).await.ok();
+        }
+        Ok(match converged {
+            Some(converged) => WaitAnswer {
                 converged: true,
                 revision: Some(converged.revision),
                 pending: Vec::new(),
             },
-            Err(_) => WaitAnswer {
+            None => WaitAnswer {
                 converged: false,
                 revision: None,
                 pending: live.pending(request.deliveries),

@@ -1,7 +1,10 @@
 //! `status`: the whole node on one page.
 
+mod notices;
+
 use serde::{Deserialize, Serialize};
 
+use self::notices::notices;
 use super::backend::{ListenerView, Pending, RunFigures};
 use super::config_report::ConfigReport;
 use super::error::ApiError;
@@ -36,7 +39,7 @@ pub struct StatusView {
     pub conditions: Vec<Condition>,
     /// The store.
     pub store: StoreStatus,
-    /// The watched config; absent without a daemon.
+    /// The watched config; without a daemon, what `routerctl` finds in the files, if it is told any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigReport>,
     /// Accepted objects.
@@ -293,12 +296,16 @@ pub struct OutputStatus {
 impl Control {
     /// The node on one page.
     pub fn status(&self) -> Result<StatusView, ApiError> {
+        self.status_with(self.live().map(|live| live.config()))
+    }
+
+    /// The same with what somebody else knows of the config: nobody watches it without a daemon.
+    pub fn status_with(&self, config: Option<ConfigReport>) -> Result<StatusView, ApiError> {
         let reader = self.reader();
         let live = self.live();
         let effective = self.effective_so_far()?;
         let pending = live.map(|live| live.pending(false)).unwrap_or_default();
         let store = StoreStatus::of(reader.store().id(), reader.store().head(), &reader.health());
-        let config = live.map(|live| live.config());
         let (subscriptions, parts) = self.subscription_figures(effective.parts())?;
         let groups = self.group_figures()?;
         let plugins = self.plugin_figures()?;
@@ -436,81 +443,6 @@ impl From<PeerView> for PeerStatus {
         let (pending, dead) = (peer.pending, peer.dead);
         Self { name, group, direction, delivering, reason, message, pending, dead }
     }
-}
-
-/// What an operator should look at, most urgent first.
-fn notices(status: &StatusView) -> Vec<String> {
-    let mut notices: Vec<String> =
-        status.store.notes.iter().map(|note| format!("store: {note}")).collect();
-    notices.extend(status.conditions.iter().map(|c| format!("{}: {}", c.r#type, c.message)));
-    if let Some(config) = &status.config {
-        for held in &config.held {
-            let path = held.path.as_deref().unwrap_or("all paths");
-            notices.push(format!(
-                "config held: {path}: {} ({})",
-                held.message,
-                counted(held.objects.len() as u64, "object")
-            ));
-        }
-        for root in config.roots.iter().filter(|root| !root.present && !root.held) {
-            notices
-                .push(format!("config: {} is not there; what is put there is taken up", root.path));
-        }
-        let problems = config.problems.iter().filter(|problem| !problem.is_note()).count();
-        if problems > 0 {
-            notices.push(format!("config: {} in the files", counted(problems as u64, "problem")));
-        }
-        notices.extend(config.store_error.iter().map(|error| format!("config: {error}")));
-    }
-    for plugin in status.plugins.iter().filter(|plugin| plugin.ready == Some(false)) {
-        notices.push(format!("plugin {} is not ready: {}", plugin.name, plugin.message));
-    }
-    for output in status.outputs.iter().filter(|output| output.reason == "Failing") {
-        notices.push(format!("output {} is not applied: {}", output.name, output.message));
-    }
-    for group in &status.groups {
-        let Some(listener) = &group.listener else { continue };
-        // What it says besides is worth a look as well: a secret that cannot be read, for one.
-        if listener.reason != "Listening" {
-            notices.push(format!("group {}: {}", group.name, listener.message));
-        }
-    }
-    for group in status.groups.iter().filter(|group| group.live_facts >= group.max_live_facts) {
-        notices.push(format!(
-            "group {} is full: {} live facts; new ones are refused",
-            group.name, group.live_facts
-        ));
-    }
-    for peer in &status.peers {
-        if peer.delivering == Some(false) {
-            let pending = counted(peer.pending, "event");
-            let (name, message) = (&peer.name, &peer.message);
-            notices.push(format!("peer {name} is not delivered to, {pending} pending: {message}"));
-        }
-        if peer.dead > 0 {
-            notices.push(format!(
-                "peer {} refused {}; routerctl federation deliveries --status dead lists why",
-                peer.name,
-                counted(peer.dead, "event")
-            ));
-        }
-    }
-    for subscription in &status.subscriptions {
-        let Some(failure) = &subscription.last_failure else { continue };
-        let (failing, given_up) = (subscription.failing, subscription.dead_lettered);
-        notices.push(format!(
-            "subscription {}: {} failing, {given_up} given up; {failure}",
-            subscription.name,
-            counted(failing, "fact"),
-        ));
-    }
-    if status.effective.left_out > 0 {
-        notices.push(format!(
-            "{} not in force; routerctl render --report says why",
-            counted(status.effective.left_out, "proposal")
-        ));
-    }
-    notices
 }
 
 /// `1 fact`, `2 facts`.

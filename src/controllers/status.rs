@@ -143,9 +143,10 @@ fn is_masked(masked: &Masked, now: Time) -> Condition {
     Condition::new("Masked", true, "Masked", by.join("; "), now)
 }
 
-/// Another manifest claims the same address.
+/// Another manifest claims the same address, or has the same member of a Router's spec.
 fn conflicted(problems: &[StartupProblem], now: Time) -> Option<Condition> {
-    let problem = problems.iter().find(|problem| problem.reason == Reason::AddressConflict)?;
+    let is_conflict = |reason| matches!(reason, Reason::AddressConflict | Reason::MemberConflict);
+    let problem = problems.iter().find(|problem| is_conflict(problem.reason))?;
     let reason = problem.reason.as_str();
     Some(Condition::new("Conflicted", true, reason, problem.message.clone(), now))
 }

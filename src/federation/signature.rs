@@ -9,9 +9,15 @@ use sha2::Sha256;
 /// Bytes of a signature; twice as many hex digits.
 pub const LENGTH: usize = 32;
 
+/// Bytes of a secret that nobody guesses: 128 bits, if they are random.
+pub const ENOUGH: usize = 16;
+
 /// A secret, ready to sign and to verify. Wiped from memory when dropped, never printed.
 #[derive(Clone)]
-pub struct Key(Hmac<Sha256>);
+pub struct Key {
+    mac: Hmac<Sha256>,
+    short: bool,
+}
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,7 +28,13 @@ impl std::fmt::Debug for Key {
 impl Key {
     /// The key of a secret; see [`secrets`](super::secrets) for what of a file is the secret.
     pub fn new(secret: &[u8]) -> Self {
-        Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
+        let mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
+        Self { mac, short: secret.len() < ENOUGH }
+    }
+
+    /// Whether the secret is below [`ENOUGH`] bytes: who records one signed request can try them all.
+    pub fn is_short(&self) -> bool {
+        self.short
     }
 
     /// The signature of a body sent at `timestamp` (unix seconds), as the header has it.
@@ -37,7 +49,7 @@ impl Key {
     }
 
     fn over(&self, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
+        let mut mac = self.mac.clone();
         mac.update(timestamp.as_bytes());
         mac.update(b"\n");
         mac.update(body);

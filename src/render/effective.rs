@@ -109,13 +109,13 @@ impl<'a> Work<'a> {
 
     /// Rule 1: the masks in force, by target, each with the time since when it can be.
     fn masks(&mut self) -> Masks<'a> {
-        let mut policies: BTreeMap<(String, ObjectKey), &str> = BTreeMap::new();
+        let mut policies: BTreeMap<(String, ObjectKey), &Accepted> = BTreeMap::new();
         let mut by_name: Vec<_> =
             self.startup.iter().filter(|a| refs::is_policy(a.key())).collect();
         by_name.sort_by_key(|policy| &policy.key().name);
         for policy in by_name {
             for allowed in refs::allowed_masks(&policy.resource) {
-                policies.entry(allowed).or_insert(&policy.key().name);
+                policies.entry(allowed).or_insert(policy);
             }
         }
         let startup: HashSet<&ObjectKey> = self.startup.iter().map(|a| a.key()).collect();
@@ -128,8 +128,9 @@ impl<'a> Work<'a> {
                     None => Reason::MaskNotAllowed,
                     Some(_) if !startup.contains(target) => Reason::MaskTargetMissing,
                     Some(policy) => {
-                        let by = report::masked_by(part, directive, policy);
-                        masks.entry(target).or_default().push((part.created_at, by));
+                        let since = part.created_at.max(policy.accepted_at);
+                        let by = report::masked_by(part, directive, &policy.key().name);
+                        masks.entry(target).or_default().push((since, by));
                         continue;
                     }
                 };
@@ -206,9 +207,11 @@ impl<'a> Work<'a> {
 
     /// The startup resources that are in. The identity of a masked one may be in all the same.
     fn startup_shown(&self) -> impl Iterator<Item = &'a Arc<Accepted>> + '_ {
-        let is_in =
-            |a: &&Arc<Accepted>| matches!(self.shown.get(&a.key().into()), Some((_, Some(_))));
-        self.startup.iter().copied().filter(is_in)
+        self.startup.iter().copied().filter(|a| self.is_shown(a))
+    }
+
+    fn is_shown(&self, startup: &Accepted) -> bool {
+        matches!(self.shown.get(&startup.key().into()), Some((_, Some(_))))
     }
 
     /// Rule 5: one claim for each address of a domain, a startup claim before all others.
@@ -247,7 +250,16 @@ impl<'a> Work<'a> {
     fn startup_problems(&mut self) {
         let mut first: HashMap<AddressKey, &Arc<Accepted>> = HashMap::new();
         let mut problems = Vec::new();
-        for accepted in self.startup_shown() {
+        let routers = self.startup.iter().filter(|a| refs::is_router(a.key()));
+        let routers: Vec<&Accepted> = routers.map(|a| &***a).collect();
+        for accepted in &self.startup {
+            if refs::is_router(accepted.key()) {
+                problems.extend(report::member_conflicts(&routers, accepted));
+                continue;
+            }
+            if !self.is_shown(accepted) {
+                continue;
+            }
             if let Err(why) = rules::check(&accepted.resource, |key| self.facade(key)) {
                 problems.push(report::startup_problem(accepted, why));
             }

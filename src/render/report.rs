@@ -13,6 +13,7 @@ use crate::api::Time;
 use crate::api::accepted::{Accepted, SourceRef};
 use crate::api::object::ObjectKey;
 use crate::api::part::{Directive, DirectiveOp, Part};
+use crate::api::value::Value;
 
 /// Why something proposed is not in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -35,6 +36,8 @@ pub enum Reason {
     Conflicted,
     /// Another claim has the address.
     AddressConflict,
+    /// Another Router has the member of `spec`.
+    MemberConflict,
     /// The part is past its end.
     Expired,
 }
@@ -52,6 +55,7 @@ impl Reason {
             Self::OutsideDomain => "OutsideDomain",
             Self::Conflicted => "Conflicted",
             Self::AddressConflict => "AddressConflict",
+            Self::MemberConflict => "MemberConflict",
             Self::Expired => "Expired",
         }
     }
@@ -91,7 +95,8 @@ pub struct Masked {
     pub source: SourceRef,
     /// Every directive that masks it, by part.
     pub by: Vec<MaskedBy>,
-    /// The earliest moment at which the resource and a directive had appeared.
+    /// The earliest moment at which the resource, a directive and the policy that allows it were all
+    /// there; of the policy, the version in force counts.
     pub since: Time,
 }
 
@@ -120,7 +125,7 @@ pub struct StartupProblem {
     pub object: ObjectKey,
     /// Where it stands.
     pub source: SourceRef,
-    /// `Unresolved`, `OutsideDomain` or `AddressConflict`.
+    /// `Unresolved`, `OutsideDomain`, `AddressConflict` or `MemberConflict`.
     pub reason: Reason,
     /// Names the field and what it lacks, or the other claim.
     pub message: String,
@@ -264,7 +269,8 @@ pub(super) fn masked_by(part: &Part, directive: &Directive, policy: &str) -> Mas
     }
 }
 
-/// A startup resource that is out, by these directives (and the earliest time of one).
+/// A startup resource that is out, by these directives (and the earliest time at which one of them
+/// was allowed).
 pub(super) fn masked(startup: &Accepted, mut by: Vec<MaskedBy>, earliest: Time) -> Masked {
     by.sort();
     Masked {
@@ -292,4 +298,28 @@ pub(super) fn startup_address_conflict(startup: &Accepted, first: &Accepted) -> 
     let message =
         format!("spec.address: {written} is claimed by {} at {} too", first.key(), first.source);
     startup_problem(startup, (Reason::AddressConflict, message))
+}
+
+/// Members of a Router's spec that a Router before it has as well, with another value: one document
+/// is printed, and has room for one of them.
+pub(super) fn member_conflicts(routers: &[&Accepted], of: &Accepted) -> Vec<StartupProblem> {
+    let spec =
+        |router: &&Accepted| router.resource.body.get("spec").and_then(Value::as_map).cloned();
+    let before = routers.iter().take_while(|router| router.key() != of.key());
+    let before: Vec<_> = before.filter_map(|router| Some((*router, spec(router)?))).collect();
+    let own = spec(&of).unwrap_or_default();
+    own.iter()
+        .filter(|(member, _)| *member != "resources")
+        .filter_map(|(member, value)| {
+            let (first, shown) =
+                before.iter().find_map(|(router, spec)| Some((router, spec.get(member)?)))?;
+            let message = format!(
+                "spec.{member}: {} at {} has it too and comes first; this value is not in the \
+                 effective config",
+                first.key(),
+                first.source
+            );
+            (shown != value).then(|| startup_problem(of, (Reason::MemberConflict, message)))
+        })
+        .collect()
 }

@@ -68,6 +68,11 @@ impl Options {
     }
 }
 
+/// What was accepted, as the loop that comes next will begin with it.
+pub fn accepted(store: &Store) -> Result<AcceptedSet, StoreError> {
+    commit::load(store)
+}
+
 /// Why the loop ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

@@ -259,6 +259,11 @@ impl Store {
         }
     }
 
+    /// The rows as they are stored, for a backup.
+    pub(super) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.inner.shared.engine
+    }
+
     /// The last durable revision.
     pub fn head(&self) -> Revision {
         self.inner.shared.feed.head()

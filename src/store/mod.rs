@@ -13,6 +13,7 @@
 //! May import `api` only; sled is named in `sled_engine` and nowhere else. All is generic but for
 //! `tables`, `events`, `facts` and `order`, which know what is kept and how an event is accepted.
 
+pub mod backup;
 mod change_log;
 mod commit;
 mod engine;

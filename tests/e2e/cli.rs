@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{GUIDE_EVENT, Node};
+use crate::harness::{GUIDE_EVENT, Node, group};
 
 #[test]
 fn each_exit_code_means_what_the_help_says() {
@@ -253,4 +253,35 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("routerctl ends");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_group_that_is_not_there_has_no_deliveries_and_is_named() {
+    let node = Node::new();
+    node.write("group.yaml", &group());
+    let daemon = node.serve();
+    node.converge();
+    node.ctl("federation deliveries --group edge").exits(0);
+    for command in ["federation deliveries --group nope", "federation retry --group nope"] {
+        let answer = node.ctl(command).exits(1);
+        assert!(answer.stderr.contains("no EventGroup \"nope\""), "{}", answer.stderr);
+    }
+    assert!(daemon.stop().success());
+    let answer = node.ctl("federation deliveries --group nope").exits(1);
+    assert!(answer.stderr.contains("nope"), "{}", answer.stderr);
+}
+
+#[test]
+fn what_get_prints_is_read_again_as_manifests() {
+    let node = Node::of_the_guide();
+    let _daemon = node.serve();
+    node.converge();
+    let objects = node.ctl("get all -o json").json().as_array().map(Vec::len).expect("a list");
+    for format in ["json", "yaml"] {
+        let file = format!("all.{format}");
+        let printed = node.ctl(&format!("get all -o {format}")).exits(0).stdout;
+        std::fs::write(node.path(&file), printed).expect("write");
+        let valid = node.ctl(&format!("validate -f {file}")).exits(0).stdout;
+        assert!(valid.contains(&format!("ok: {objects} objects in 1 files")), "{valid}");
+    }
 }

@@ -106,16 +106,33 @@ fn each_line_gets_its_own_answer_in_order() {
         r#"{"group":"edge","type":"other","subject":"a","id":"one"}"#,
         r#"{"group":"edge","type":"seen","subject":"b","id":"two","ttl":"5m","payload":{"k":"v"}}"#,
         r#"{"group":"edge","type":"seen","payload":{"k":1}}"#,
+        r#"{"group":"edge","type":"seen","payload":{"k":"1","k":"2"}}"#,
+        r#"["edge","seen"]"#,
+        r#"{"group":"edge","type":"seen","expiresAt":"9999-12-31T23:59:59Z"}"#,
     ];
     let answer = node.ctl_reading("emit -f -", &lines.join("\n")).exits(1);
     let said = answer.lines();
     let numbers: Vec<_> = said.iter().map(|line| line["line"].as_u64().expect("line")).collect();
-    assert_eq!(numbers, [1, 2, 4, 5, 6, 7, 8], "an empty line is not an event: {}", answer.stdout);
+    assert_eq!(
+        numbers,
+        [1, 2, 4, 5, 6, 7, 8, 9, 10, 11],
+        "an empty line is not an event: {}",
+        answer.stdout
+    );
     let accepted: Vec<_> = said.iter().map(|line| line["accepted"] == true).collect();
     assert!(accepted[0] && accepted[5], "{}", answer.stdout);
-    for refused in [1, 2, 4, 6] {
+    for (refused, words) in [
+        (1, "not an event"),
+        (2, "nosuch"),
+        (4, "one"),
+        (6, "payload.k: expected a string, found 1"),
+        (7, "payload.k: is there twice"),
+        (8, "expected an object"),
+        (9, "after 9999-12-30T22:00:00"),
+    ] {
         assert!(!accepted[refused], "{}", said[refused]);
-        assert!(said[refused]["error"]["message"].is_string(), "{}", said[refused]);
+        let message = said[refused]["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(words) && !message.contains("struct"), "{message}");
     }
     assert_eq!(node.ctl("get events -o json").json().as_array().map(Vec::len), Some(2));
 }

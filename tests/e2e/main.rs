@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod backup;
 mod cli;
 mod emit;
 mod events;

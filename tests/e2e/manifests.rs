@@ -269,3 +269,28 @@ fn a_subscription_that_is_deleted_takes_its_parts_with_it_and_a_new_one_has_anot
     assert_ne!(node.get("EventSubscription", "extra")["metadata"]["uid"], uid);
     assert_eq!(node.parts().len(), 4);
 }
+
+#[test]
+fn a_member_of_spec_that_two_routers_have_is_reported_and_told_on_the_second() {
+    let node = Node::new();
+    let router = |name: &str, host: &str| {
+        format!(
+            "apiVersion: routerd.net/v1alpha1\nkind: Router\nmetadata: {{name: {name}}}\n\
+             spec: {{hostname: {host}, version: 1, resources: []}}\n"
+        )
+    };
+    node.write("a.yaml", &router("first", "one"));
+    node.write("b.yaml", &router("second", "two"));
+    let _daemon = node.serve();
+    node.converge();
+    let report = node.ctl("render --report -o json").json();
+    let problems = report["startupProblems"].as_array().cloned().unwrap_or_default();
+    assert_eq!(problems.len(), 1, "the same value twice is no conflict: {report:#}");
+    assert_eq!(problems[0]["reason"], "MemberConflict");
+    let conflicted = |object: &Value| object["status"]["conditions"].to_string().contains("a.yaml");
+    node.soon_object("the condition", "Router", "second", |o| {
+        conflicted(o) && o["status"]["conditions"].to_string().contains("Conflicted")
+    });
+    node.remove("a.yaml");
+    node.soon_object("its end", "Router", "second", |o| !o.is_null() && !conflicted(o));
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{GUIDE_EVENT, Node, wait_for};
+use crate::harness::{GUIDE_EVENT, Node, group, wait_for, wg_interface};
 
 fn once(node: &Node) {
     let status = node.start(&["--once"]).wait();
@@ -139,4 +139,34 @@ fn a_socket_that_nobody_answers_is_no_daemon() {
     wait_for("the daemon on the old socket", &node.log_path(), || {
         if node.status()["running"] == true { Ok(()) } else { Err("not running".to_owned()) }
     });
+}
+
+#[test]
+fn a_stopped_node_renders_and_reports_its_broken_files_as_the_daemon_would() {
+    let node = Node::new();
+    node.write("base.yaml", &[group(), wg_interface("kept", 1400)].join("---\n"));
+    node.write("wg.yaml", &[wg_interface("a", 1400), wg_interface("b", 1400)].join("---\n"));
+    node.write("gone.yaml", &wg_interface("gone", 1400));
+    let daemon = node.serve();
+    node.converge();
+    assert!(daemon.stop().success());
+    // One is broken, one has left its file, one came, and a file is gone.
+    let broken = wg_interface("a", 1300).replace("mtu:", "mtuu:");
+    node.write("wg.yaml", &[broken, wg_interface("new", 1400)].join("---\n"));
+    node.remove("gone.yaml");
+    let without = node.ctl("render").exits(0);
+    assert!(without.stderr.contains("wg.yaml:5:"), "{}", without.stderr);
+    let status = node.status();
+    let problems = status["config"]["problems"].as_array().cloned().unwrap_or_default();
+    assert_eq!(problems.len(), 1, "{status:#}");
+    assert_eq!((&problems[0]["line"], &problems[0]["inForce"]), (&json!(5), &json!(true)));
+    assert!(status["notices"].to_string().contains("1 problem in the files"), "{status:#}");
+    let page = node.ctl("status").exits(0).stdout;
+    assert!(page.contains("not watched") && page.contains("wg.yaml:5:"), "{page}");
+    let _daemon = node.serve();
+    node.converge();
+    let with = node.ctl("render").exits(0).stdout;
+    assert!(with.contains("name: a") && with.contains("name: new"), "{with}");
+    assert!(!with.contains("name: b") && !with.contains("name: gone"), "{with}");
+    assert_eq!(without.stdout, with);
 }

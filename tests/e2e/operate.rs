@@ -152,3 +152,28 @@ fn a_dead_letter_whose_fact_has_ended_is_no_concern_any_more() {
     node.ctl("retry --event e1").exits(1);
     assert_eq!(node.runs().len(), 1);
 }
+
+#[test]
+fn a_retry_of_a_suspended_subscription_says_that_it_waits_for_that() {
+    let node = Node::new();
+    manifest(&node, "{maxAttempts: 1}");
+    let _daemon = node.serve();
+    node.emit("e1", "seen", "192.0.2.1/32");
+    node.converge();
+    assert_eq!(failures(&node, "deadletters").len(), 1);
+    let manifests = std::fs::read_to_string(node.conf("all.yaml")).expect("read");
+    let subscription = manifests.find("kind: EventSubscription").expect("it is there");
+    let spec = subscription + manifests[subscription..].find("spec:").expect("a spec");
+    let suspended =
+        format!("{}spec:\n  suspend: true{}", &manifests[..spec], &manifests[spec + 5..]);
+    node.write("all.yaml", &suspended);
+    node.converge();
+    mend(&node);
+    let said = node.ctl("retry").exits(0).stdout;
+    assert_eq!(said, "0 facts run again; 1 when the suspended subscription is resumed\n");
+    node.converge();
+    assert_eq!(node.runs().len(), 1, "it is suspended");
+    node.write("all.yaml", &manifests);
+    node.converge();
+    assert_eq!((node.runs().len(), node.parts().len()), (2, 1));
+}

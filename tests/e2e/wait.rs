@@ -90,4 +90,31 @@ fn given_up_work_and_missing_plugins_count_as_settled() {
     node.converge();
     let status = node.status();
     assert_eq!(status["subscriptions"][0]["deadLettered"], 1, "{status:#}\n{}", node.log());
+    let notices = status["notices"].to_string();
+    assert!(notices.contains("subscription c") && notices.contains("no-such-plugin"), "{notices}");
+}
+
+#[test]
+fn no_time_at_all_means_one_look_and_more_than_an_hour_is_refused() {
+    let node = Node::new();
+    node.write("wg.yaml", &wg_interface("wg0", 1400));
+    let _daemon = node.serve();
+    node.converge();
+    node.ctl("wait --converged --timeout 0s").exits(0);
+    let refused = node.ctl("wait --converged --timeout 2h").exits(2);
+    assert!(refused.stderr.contains("1h"), "{}", refused.stderr);
+
+    let hanging = node.install(&badplugin(), "badplugin");
+    let sleepy = plugin("sleepy", &hanging, "args: [hang]\ntimeout: 10m");
+    node.write(
+        "all.yaml",
+        &[group(), sleepy, subscription("s", "sleepy", "[seen]", "")].join("---\n"),
+    );
+    crate::harness::wait_for("the group", &node.log_path(), || {
+        let answer = node.ctl("get EventGroup edge");
+        if answer.code == 0 { Ok(()) } else { Err(answer.stderr) }
+    });
+    node.emit("one", "seen", "a");
+    let answer = node.ctl("wait --converged --timeout 0s").exits(1);
+    assert!(!answer.stderr.contains("0 pending"), "{answer:?}");
 }

@@ -79,6 +79,31 @@ fn a_receiver_that_is_killed_and_one_whose_store_is_gone_end_up_with_everything(
 }
 
 #[test]
+fn a_receiver_that_is_restored_from_a_backup_is_sent_what_it_has_lost() {
+    let mut pair = Pair::start();
+    pair.emit(ids("before", 20));
+    pair.deliver();
+    pair.cloud.ctl("backup --to old").exits(0);
+    pair.emit(ids("after", 20));
+    pair.deliver();
+    pair.check();
+
+    pair.receiver.take().expect("it runs").stop();
+    fs::remove_dir_all(pair.cloud.path("state")).expect("the state goes");
+    pair.cloud.ctl("restore --from old").exits(0);
+    assert_eq!(pair.arrived().len(), 20, "what the backup has");
+    pair.receiver = Some(pair.cloud.serve());
+    // By the id of the store the sender knows that it is another one.
+    pair.emit(ids("new", 1));
+    wait_for("everything on the restored store", &pair.cloud.log_path(), || {
+        let arrived = pair.arrived().len();
+        if arrived == 41 { Ok(()) } else { Err(format!("{arrived} arrived")) }
+    });
+    pair.deliver();
+    pair.check();
+}
+
+#[test]
 fn a_sender_that_is_killed_goes_on_where_it_was() {
     let mut pair = Pair::start();
     spoil(&pair, Mode::LoseAnswer, ids("a", 50));

@@ -4,13 +4,22 @@
 set -eu
 bin=$1
 venv=$2
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(cd "${0%/*}" && pwd)
+
+# What this needs and a machine may not have. Nothing was tested then, and that is what is said.
+skip() {
+  echo "SKIPPED: interop: $1"
+  exit 0
+}
 if ! [ -x "$venv/bin/python" ]; then
-  python3 -m venv "$venv" || { echo "skipped: python3 cannot make a venv"; exit 0; }
+  command -v python3 >/dev/null || skip "there is no python3"
+  python3 -m venv "$venv" || skip "python3 cannot make a venv (Debian: apt install python3-venv)"
 fi
-"$venv/bin/python" -c 'import cloudevents' 2>/dev/null ||
-  "$venv/bin/pip" --quiet install 'cloudevents>=1.11,<2' ||
-  { echo "skipped: cloudevents cannot be installed"; exit 0; }
+if ! "$venv/bin/python" -c 'import cloudevents' 2>/dev/null; then
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || skip "there is no pip in $venv"
+  "$venv/bin/python" -m pip --quiet install 'cloudevents>=1.11,<2' ||
+    skip "pip cannot install cloudevents from PyPI"
+fi
 
 dir=$(mktemp -d)
 daemon=

@@ -14,7 +14,7 @@ use super::access::{MapAccess, SeqAccess, VariantAccess};
 use super::error::{Error, quote};
 use super::path::Path;
 use super::problem::Problem;
-use super::suggest::hint;
+use super::suggest::{hint, nearest};
 use super::tree::{Shape, Tree};
 use crate::api::value::TOKEN;
 use crate::api::yaml::scalar::{Resolved, parse_float, parse_integer, resolve};
@@ -103,13 +103,19 @@ impl<'a, 'p, N: Tree> De<'a, 'p, N> {
         let (pos, path) = (self.node.pos(), self.path);
         let access = MapAccess::<N>::new(entries, fields, path, self.unknown);
         visitor.visit_map(access).map_err(|error| {
-            let empty = error
-                .missing()
-                .and_then(|field| entries.iter().map(N::key).find(|key| key.text == field));
-            match empty {
-                Some(key) => error.with_hint("it is there, but empty").place(key.pos, path),
-                None => error.place(pos, path),
+            let keys = || entries.iter().map(N::key);
+            let Some(missing) = error.missing() else { return error.place(pos, path) };
+            if let Some(key) = keys().find(|key| key.text == missing) {
+                return error.with_hint("it is there, but empty").place(key.pos, path);
             }
+            // It is missing because it is misspelt: said where that stands, and so after it.
+            let fields = fields.unwrap_or_default();
+            let is_slip = |text| {
+                !fields.contains(&text)
+                    && nearest(text, fields.iter().copied()).is_some_and(|near| near == missing)
+            };
+            let slip = keys().find(|key| is_slip(key.text));
+            error.place(slip.map_or(pos, |key| key.pos), path)
         })
     }
 

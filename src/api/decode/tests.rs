@@ -176,8 +176,8 @@ fn a_misspelt_required_field_is_both_missing_and_unknown() {
     assert_eq!(
         problems("mode: {custom: {nam: x}}"),
         [
-            "3:16: spec.mode.custom: missing field \"name\"",
             "3:17: spec.mode.custom.nam: unknown field (did you mean \"name\"?)",
+            "3:17: spec.mode.custom: missing field \"name\"",
         ]
     );
 }
@@ -275,4 +275,20 @@ fn the_nearest_word_is_a_likely_slip_or_none() {
     assert_eq!(nearest_within("EventSubscriptoin", kinds, 2), Some("EventSubscription"));
     assert_eq!(nearest_within("EvntSubscrptio", kinds, 2), None);
     assert_eq!(nearest(&"x".repeat(10_000), kinds), None);
+}
+
+#[test]
+fn a_misspelt_required_field_is_told_before_what_it_leaves_missing() {
+    let refused = |text: &str| {
+        let text = format!("env: {{A: x}}\n{text}");
+        shown(&decode::<Spec>(&node(&text), "spec").expect_err("refused"))
+    };
+    let problems = refused("groupRef: g\nmatches: {types: [t]}\n");
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].contains("spec.matches: unknown field"), "{problems:?}");
+    assert!(problems[0].contains("did you mean \"match\"?"), "{problems:?}");
+    assert!(problems[1].contains("missing field \"match\""), "{problems:?}");
+    // Where nothing is a slip of it, what is missing is told where the mapping begins.
+    let problems = refused("groupRef: g\nunrelated: 1\n");
+    assert!(problems[0].contains("missing field \"match\""), "{problems:?}");
 }

@@ -3,6 +3,7 @@
 //! Pure. The resource is the unit of acceptance: every item of a Router stands or falls alone, and
 //! a Router whose own frame is broken still yields what can be read in it.
 
+use super::advice;
 use super::classify::{Class, classify};
 use super::metadata::{SERVER_SET, check_name};
 use super::place::{Tree, inspect};
@@ -25,7 +26,7 @@ pub struct Decoded {
     pub typed: bool,
     /// Where it begins; the start of the file for a value, which has no place.
     pub pos: Pos,
-    /// What was ignored.
+    /// What was ignored, and what is most likely not what was meant.
     pub notes: Vec<Problem>,
 }
 
@@ -46,7 +47,7 @@ pub struct Rejected {
 /// One resource of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// Its place in `spec.resources` of a Router, from 0; none for the document itself.
+    /// Its place in `spec.resources` of a Router, or in a list, from 0; none for the document itself.
     pub index: Option<u32>,
     /// What came of it.
     pub outcome: Result<Decoded, Rejected>,
@@ -62,7 +63,8 @@ pub fn decode_resource(node: &Node, base: &str) -> Result<Decoded, Rejected> {
     }
     let (class, spec) = read(Tree::Node(node), base)?;
     let body = Value::try_from(node).map_err(|faults| reject(faults, false))?;
-    let notes = ignored(node, base);
+    let mut notes = ignored(node, base);
+    notes.extend(advice::on(&spec, node, base));
     Ok(finish(class, spec, body, node.pos, notes))
 }
 
@@ -79,8 +81,16 @@ pub fn spec_of(resource: &Resource) -> Result<Spec, Vec<Problem>> {
         .map_err(|rejected| rejected.problems)
 }
 
-/// Decodes a document: one resource, or a Router and the resources in it.
+/// Decodes a document: one resource, a Router and the resources in it, or a list as `get -o json`
+/// and kubectl print it.
 pub fn decode_document(node: &Node) -> Vec<Item> {
+    if let Some((list, base)) = list_of(node) {
+        let items = (0..).zip(list).map(|(index, node)| {
+            let outcome = decode_listed(node, &format!("{base}[{index}]"));
+            Item { index: Some(index), outcome }
+        });
+        return items.collect();
+    }
     if !is_router(node) {
         return vec![Item { index: None, outcome: decode_resource(node, "") }];
     }
@@ -95,6 +105,32 @@ pub fn decode_document(node: &Node) -> Vec<Item> {
         items.push(Item { index: Some(index), outcome });
     }
     items
+}
+
+/// The resources of a document that is nothing but a list of them, and the path of that list.
+fn list_of(node: &Node) -> Option<(&[Node], &'static str)> {
+    if let Some(list) = node.items() {
+        return Some((list, ""));
+    }
+    let is = |key, word| node.get(key).and_then(Node::text) == Some(word);
+    let items = node.get("items").filter(|_| is("apiVersion", "v1") && is("kind", "List"))?;
+    Some((items.items()?, "items"))
+}
+
+/// Decodes a resource of a list. A Router in it is a frame: what it would hold has no place of its
+/// own there.
+fn decode_listed(node: &Node, base: &str) -> Result<Decoded, Rejected> {
+    let resources = node.get("spec").and_then(|spec| spec.get("resources"));
+    let held = resources.is_some_and(|held| held.items().is_none_or(|items| !items.is_empty()));
+    if is_router(node) && held {
+        let ((), problems) = inspect(Tree::Node(node), base, |root| {
+            let hint = "put the Router into a document of its own";
+            let resources = root.field("spec");
+            resources.key("resources").refuse_with("a Router in a list holds no resources", hint);
+        });
+        return Err(rejected(Tree::Node(node), problems, true));
+    }
+    decode_resource(&without_resources(node), base)
 }
 
 /// Whether a document is meant as a Router. A misspelt one is taken for one too: its resources

@@ -3,6 +3,7 @@
 //! Pure. The path of a manifest is `decode::decode_document` → `classify` (which Kind is this?) →
 //! the Kind's struct, strictly → its `check` (what the types cannot say) → a `Spec`.
 
+mod advice;
 mod check;
 pub mod claim;
 pub mod classify;

@@ -144,6 +144,11 @@ impl<'p> Place<'p> {
         Place { tree, pos, path, found: self.found }
     }
 
+    /// The text here, if it is one.
+    pub(super) fn text(&self) -> Option<&'p str> {
+        self.tree.and_then(Tree::text)
+    }
+
     /// Whether a field is here, with whatever value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.tree.is_some_and(|tree| tree.get(key).is_some())

@@ -1,19 +1,18 @@
 //! `federation keygen`: a new shared secret in a file of its own.
 //!
 //! The secret is 32 random bytes as 64 hex digits, so that a shell can hand it to another program.
-//! The file is never there half written or open to others: it is made beside, and moved into place.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags};
 use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
 
 use super::Session;
 use crate::cli::failure::{Failure, NO};
+use crate::cli::new_file::{NewFile, directory_of};
 
 /// Random bytes of a secret.
 const BYTES: usize = 32;
@@ -41,40 +40,15 @@ fn secret() -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 fn place(file: &Path, secret: &[u8], force: bool) -> io::Result<()> {
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(file);
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let beside = beside(file, directory)?;
-    // What an earlier run left half done is ours to remove.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let flags = if force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-    let moved = owned_alike(&made, file, directory)
-        .and_then(|()| made.write_all(secret))
-        .and_then(|()| made.sync_all())
-        .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &beside, CWD, file, flags)?));
-    if moved.is_err() {
-        // It holds a secret that nobody will use.
-        _ = fs::remove_file(&beside);
-        return moved;
-    }
-    File::open(directory)?.sync_all()
-}
-
-fn beside(file: &Path, directory: &Path) -> io::Result<PathBuf> {
-    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(".routerd-new");
-    Ok(directory.join(hidden))
+    let mut made = NewFile::beside(file)?;
+    owned_alike(&made.file, file, directory)?;
+    made.file.write_all(secret)?;
+    made.place(force)
 }
 
 /// Made by root for a daemon that is not root: the file belongs to whom the old one, or else the

@@ -1,5 +1,6 @@
 //! The commands: one file each, and the one place that tells them apart.
 
+mod backup;
 mod deliveries;
 mod describe;
 mod emit;
@@ -80,6 +81,8 @@ pub(super) async fn dispatch(command: Command, session: &mut Session) -> Result<
         Command::Plugin(command) => plugin::run(session, command).await,
         Command::Retry(args) => operate::retry(session, args).await,
         Command::Rerun(args) => operate::rerun(session, args).await,
+        Command::Backup { to, force } => backup::run(session, &to, force).await,
+        Command::Restore { from } => backup::restore(session, &from).await,
         Command::Version => version::run(session).await,
     }
 }

@@ -43,8 +43,11 @@ fn print(
         Format::Yaml => out.yaml(answer)?,
         Format::Name => answer.names.iter().try_for_each(|name| out.line(name))?,
         Format::Table => {
-            let WorkAnswer { changed, unchanged, ended, .. } = answer;
-            let mut said = vec![format!("{} run again", counted(*changed, "fact"))];
+            let WorkAnswer { changed, suspended, unchanged, ended, .. } = answer;
+            let mut said = vec![format!("{} run again", counted(changed - suspended, "fact"))];
+            if *suspended > 0 {
+                said.push(format!("{suspended} when the suspended subscription is resumed"));
+            }
             if *unchanged > 0 {
                 said.push(format!("{unchanged} with nothing to do"));
             }

@@ -2,15 +2,22 @@
 
 use super::Session;
 use crate::api::Time;
+use crate::cli::access::Access;
 use crate::cli::args::Format;
 use crate::cli::failure::Failure;
+use crate::cli::manifests;
 use crate::cli::table::{Table, age};
 use crate::control::views::{StatusView, counted};
 use crate::control::{ListenerView, RunFigures};
 
 pub(super) async fn run(session: &mut Session) -> Result<(), Failure> {
     let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json])?;
-    let status = session.reading().await?.status().await?;
+    let status = match session.reading().await? {
+        Access::Store(control) => {
+            control.status_with(manifests::report(session, control.store())?)?
+        }
+        daemon @ Access::Daemon(_) => daemon.status().await?,
+    };
     match format {
         Format::Json => session.output.json(&status),
         Format::Yaml => session.output.yaml(&status),

@@ -6,12 +6,16 @@ use crate::cli::access;
 use crate::cli::args::{Format, WaitArgs};
 use crate::cli::failure::{Failure, NO};
 use crate::cli::table::{Table, until};
-use crate::control::{Pending, WaitRequest};
+use crate::control::{MAX_WAIT, Pending, WaitRequest};
 
 pub(super) async fn run(session: &mut Session, args: &WaitArgs) -> Result<(), Failure> {
     let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json])?;
     // Clap requires the flag: one day there will be other things to wait for.
     debug_assert!(args.converged);
+    if args.timeout > MAX_WAIT {
+        let message = format!("--timeout {}: {MAX_WAIT} at most", args.timeout);
+        return Err(Failure::usage(message).hint("wait again when the time is over"));
+    }
     let request = WaitRequest { timeout: Some(args.timeout), deliveries: args.deliveries };
     let answer = access::daemon(&session.paths).await?.wait(request).await?;
     let out = &mut session.output;
@@ -28,8 +32,11 @@ pub(super) async fn run(session: &mut Session, args: &WaitArgs) -> Result<(), Fa
         return Ok(());
     }
     out.flush()?;
-    let pending = answer.pending.len();
-    Err(Failure::new(NO, format!("not converged within {}: {pending} pending", args.timeout)))
+    let why = match answer.pending.len() {
+        0 => "the node is still looking at its configuration".to_owned(),
+        pending => format!("{pending} pending"),
+    };
+    Err(Failure::new(NO, format!("not converged within {}: {why}", args.timeout)))
 }
 
 /// What is not settled.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connection::Caller;
 use crate::control::deliveries::{DeliveryFilter, RetryRequest};
 use crate::control::emit::{self, MAX_LINE_BYTES};
 use crate::control::error::{ApiError, Enveloped, Reason};
@@ -66,6 +67,7 @@ pub(super) fn router(control: Control, body_timeout: Duration, stays: usize) -> 
         .route("/v1/retry", post(retry))
         .route("/v1/rerun", post(rerun))
         .route("/v1/wait", post(wait))
+        .route("/v1/backup", get(backup))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::map_response(sign))
@@ -352,4 +354,16 @@ async fn wait(State(routes): State<Routes>, request: Request) -> Answered {
     let request: WaitRequest = routes.body(request).await?;
     let _waiting = routes.stay()?;
     Ok(json_body(json_line(&routes.control.wait(request).await?)?))
+}
+
+/// Not for everybody who may use the socket: elsewhere inline secrets are redacted.
+async fn backup(State(routes): State<Routes>, Extension(caller): Extension<Caller>) -> Answered {
+    if !caller.owns_the_state() {
+        let why = "a backup holds inline secrets: it is for root and for the daemon's own user";
+        return Err(ApiError::new(Reason::Forbidden, why).hint("run routerctl backup as root"));
+    }
+    let staying = routes.stay()?;
+    let chunks = routes.control.backup().inspect(move |_| _ = &staying);
+    let content_type = [(header::CONTENT_TYPE, "application/octet-stream")];
+    Ok((content_type, Body::from_stream(chunks)).into_response())
 }

@@ -35,6 +35,9 @@ pub struct Admission {
     peers: HashMap<String, Admitted>,
     /// Whether only peers that are named may speak.
     named_only: bool,
+    /// Secrets that are too short to be safe, each in a sentence. They are taken all the same: other
+    /// programs take them, and a node that hears nobody helps nobody.
+    pub weak: Vec<String>,
 }
 
 /// A key, and for whom it speaks.
@@ -140,12 +143,20 @@ impl Admission {
             keys: Vec::new(),
             peers: HashMap::new(),
             named_only: membership.peers.iter().any(|peer| receives(&peer.spec)),
+            weak: Vec::new(),
         };
         let mut problems = Vec::new();
         if let Some(file) = group_file(membership) {
             let name = format!("EventGroup/{}", membership.name);
             match secret(file) {
-                Ok(key) => admission.admit(key, name.into(), None),
+                Ok(key) => {
+                    admission.weigh(
+                        &key,
+                        format!("{}: spec.auth.secretFile", membership.source),
+                        file,
+                    );
+                    admission.admit(key, name.into(), None);
+                }
                 Err(error) => {
                     let source = &membership.source;
                     problems.push(format!("{source}: spec.auth.secretFile: {error}"));
@@ -159,6 +170,16 @@ impl Admission {
             return Err(Self::off(membership, &problems));
         }
         Ok((admission, problems))
+    }
+
+    fn weigh(&mut self, key: &Key, place: String, file: &str) {
+        if key.is_short() {
+            self.weak.push(format!(
+                "{place}: the secret in {file} is shorter than {} bytes and can be guessed; replace \
+                 it on all nodes of the group (routerctl federation keygen makes one)",
+                signature::ENOUGH
+            ));
+        }
     }
 
     fn admit(&mut self, key: Key, verified_by: Arc<str>, peer: Option<&str>) {
@@ -189,6 +210,7 @@ impl Admission {
         for (index, file) in own_files(spec).enumerate() {
             match secret(file) {
                 Ok(key) => {
+                    self.weigh(&key, format!("{}: spec.auth", peer.source), file);
                     let name = format!("EventPeer/{}#{}", peer.name, index + 1);
                     self.admit(key, name.into(), Some(&spec.node_name));
                 }

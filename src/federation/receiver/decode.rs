@@ -6,13 +6,13 @@
 
 mod cloudevents;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
-use crate::api::event::Event;
-use crate::api::payload::Payload;
+use crate::api::Time;
+use crate::api::event::{Event, time_of};
+use crate::api::members::{Members, MembersError};
 use crate::federation::wire::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
 
 /// How a body is to be read.
@@ -96,6 +96,7 @@ impl Decoded {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with the list events")]
 struct RawBatch<'a> {
     #[serde(borrow)]
     events: Vec<&'a RawValue>,
@@ -112,73 +113,34 @@ fn not(error: &serde_json::Error) -> Refusal {
     Refusal::NotAnEvent(error.to_string())
 }
 
-/// The envelope, and how much of it is not known.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Incoming {
-    id: String,
-    group: String,
-    r#type: String,
-    #[serde(default)]
-    source_node: String,
-    #[serde(default)]
-    subject: String,
-    #[serde(default)]
-    dedupe_key: String,
-    #[serde(default)]
-    payload: Option<Payload>,
-    #[serde(default)]
-    observed_at: Option<String>,
-    #[serde(default)]
-    expires_at: Option<String>,
-    #[serde(flatten)]
-    unknown: Unknown,
+fn no_event(error: MembersError) -> Refusal {
+    Refusal::NotAnEvent(error.to_string())
 }
 
-/// Counts members that no field takes; their values are not kept.
-#[derive(Default)]
-struct Unknown(usize);
-
-impl<'de> Deserialize<'de> for Unknown {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Counter;
-        impl<'de> Visitor<'de> for Counter {
-            type Value = Unknown;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("members")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unknown, A::Error> {
-                let mut count = 0;
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    count += 1;
-                }
-                Ok(Unknown(count))
-            }
-        }
-        deserializer.deserialize_map(Counter)
-    }
+/// Reads a time that may be null.
+fn time(members: &mut Members<'_>, name: &str) -> Result<Option<Time>, Refusal> {
+    let text = members.nullable(name).map_err(no_event)?;
+    time_of(text.as_deref()).map_err(|error| Refusal::NotAnEvent(format!("{name}: {error}")))
 }
 
+/// The event, and how many members are not known.
 fn event(json: &[u8]) -> Result<(Event, usize), Refusal> {
-    let incoming: Incoming = serde_json::from_slice(json).map_err(|error| not(&error))?;
-    let time = |field: &str, text: Option<String>| {
-        let parsed = crate::api::event::time_of(text.as_deref());
-        parsed.map_err(|error| Refusal::NotAnEvent(format!("{field}: {error}")))
-    };
+    let mut members = Members::read(json).map_err(no_event)?;
+    let mut text = |name| members.text(name).map_err(no_event).map(Option::unwrap_or_default);
+    let (source_node, subject, dedupe_key) =
+        (text("sourceNode")?, text("subject")?, text("dedupeKey")?);
     let event = Event {
-        id: incoming.id,
-        group: incoming.group,
-        r#type: incoming.r#type,
-        source_node: incoming.source_node,
-        subject: incoming.subject,
-        dedupe_key: incoming.dedupe_key,
-        payload: incoming.payload.unwrap_or_default(),
-        observed_at: time("observedAt", incoming.observed_at)?,
-        expires_at: time("expiresAt", incoming.expires_at)?,
+        id: members.required("id").map_err(no_event)?,
+        group: members.required("group").map_err(no_event)?,
+        r#type: members.required("type").map_err(no_event)?,
+        source_node,
+        subject,
+        dedupe_key,
+        payload: members.texts("payload").map_err(no_event)?.unwrap_or_default(),
+        observed_at: time(&mut members, "observedAt")?,
+        expires_at: time(&mut members, "expiresAt")?,
     };
-    Ok((event, incoming.unknown.0))
+    Ok((event, members.rest().len()))
 }
 
 #[cfg(test)]

@@ -155,6 +155,7 @@ impl Reconciling {
                 Some(last)
             }
         };
+        let weak = wanted.admission.weak.clone();
         let next = |outdated| Current { admission: Arc::new(wanted.admission), tls, outdated };
         match &entry.listener {
             Some(listener) if listener.at == wanted.at => {
@@ -187,12 +188,17 @@ impl Reconciling {
                 entry.listener = Some(listener);
             }
         }
-        let (at, problems) = (wanted.at, wanted.problems);
+        let (at, mut problems) = (wanted.at, wanted.problems);
+        let reason = match (problems.as_slice(), weak.as_slice()) {
+            ([], []) => "Listening",
+            ([], _) => "SecretShort",
+            _ => "ListeningPartly",
+        };
+        problems.extend(weak);
         let message = match problems.as_slice() {
             [] => format!("peers are heard at {at}"),
             problems => format!("peers are heard at {at}, but {}", problems.join("; ")),
         };
-        let reason = if problems.is_empty() { "Listening" } else { "ListeningPartly" };
         Verdict { listening: true, reason, message, again: false }
     }
 

@@ -19,7 +19,9 @@ pub enum Refusal {
     #[error("{0} is what this path takes")]
     Method(Method),
     /// A compressed body.
-    #[error("a body must not be compressed; leave Content-Encoding out")]
+    #[error(
+        "a body must not be compressed; leave Content-Encoding out, and Transfer-Encoding is chunked alone"
+    )]
     Encoding,
     /// Too many bytes.
     #[error("the body is over {0} bytes")]

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    TRANSFER_ENCODING,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
@@ -176,6 +177,11 @@ impl Desk<'_> {
     ) -> Result<(), Refusal> {
         let encodings = headers.get_all(CONTENT_ENCODING);
         if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Refusal::Encoding);
+        }
+        // Whoever takes the chunks apart leaves what is in them as it is.
+        let transfers = headers.get_all(TRANSFER_ENCODING);
+        if transfers.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
             return Err(Refusal::Encoding);
         }
         let declared = text(headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());

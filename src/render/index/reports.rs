@@ -160,9 +160,9 @@ impl Index {
             return None;
         }
         let in_force = slot.masks.iter().filter_map(|mask| {
-            let policy = self.policies.allowing(&mask.part.source(), startup.key())?;
+            let (policy, since) = self.policies.allowing(&mask.part.source(), startup.key())?;
             let by = report::masked_by(&mask.part, mask.directive(), policy);
-            Some((mask.part.created_at, by))
+            Some((mask.part.created_at.max(since), by))
         });
         let (times, by): (Vec<_>, Vec<_>) = in_force.unzip();
         let earliest = times.into_iter().min()?;
@@ -170,6 +170,10 @@ impl Index {
     }
 
     fn problems_of(&self, startup: &Arc<Accepted>, slot: &Slot) -> Vec<StartupProblem> {
+        if refs::is_router(startup.key()) {
+            let routers: Vec<&Accepted> = self.routers().collect();
+            return report::member_conflicts(&routers, startup);
+        }
         if !matches!(slot.origin, Some(Origin::Startup(_))) {
             return Vec::new();
         }

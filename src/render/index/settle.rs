@@ -1,5 +1,6 @@
 //! Settling what a change marked: slots by rank, then addresses, then the digest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::proposal::{Origin, Proposal};
@@ -23,6 +24,9 @@ impl Index {
             self.settle_group(&address);
         }
         if header {
+            // What one Router has is news to those after it.
+            let routers = self.routers.iter().map(|(_, key)| key.clone());
+            self.touched.objects.extend(routers);
             self.header = self.make_header();
             self.header_digest = digest::header(&self.header);
         }
@@ -34,11 +38,19 @@ impl Index {
     }
 
     fn make_header(&self) -> Header {
-        let accepted = |(_, key): &(SourceRef, ObjectKey)| self.slots.get(key)?.startup.as_deref();
-        Header::of(
-            self.routers.iter().filter_map(accepted),
-            self.event_groups.iter().filter_map(accepted),
-        )
+        Header::of(self.routers(), self.accepted(&self.event_groups))
+    }
+
+    /// The Routers in the order of the files.
+    pub(super) fn routers(&self) -> impl Iterator<Item = &Accepted> {
+        self.accepted(&self.routers)
+    }
+
+    fn accepted<'a>(
+        &'a self,
+        places: &'a BTreeSet<(SourceRef, ObjectKey)>,
+    ) -> impl Iterator<Item = &'a Accepted> {
+        places.iter().filter_map(|(_, key)| self.slots.get(key)?.startup.as_deref())
     }
 
     /// Rules 1 to 4 for one identity.

@@ -142,10 +142,24 @@ fn routers_are_carried_around_the_resources_and_never_among_them() {
         "spec": {"hostname": "other", "domain": "d"}}),
         ),
     );
+    let out = render(&[two, one], vec![]);
     assert_eq!(
-        yaml(&render(&[two, one], vec![])),
+        yaml(&out),
         "apiVersion: routerd.net/v1alpha1\nkind: Router\nmetadata:\n  name: routerd\nspec:\n  \
          hostname: h\n  version: 1\n  domain: d\n  resources: []\n"
+    );
+    let told: Vec<String> = out
+        .report
+        .startup_problems
+        .iter()
+        .map(|p| format!("{} {}: {}", p.object, p.reason.as_str(), p.message))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Router/core MemberConflict: spec.hostname: Router/edge at a.yaml:1 has it too and comes \
+          first; this value is not in the effective config"
+        ]
     );
 }
 

@@ -1,9 +1,12 @@
 //! Each rule of the design's §7, from scratch.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::fixtures::*;
 use crate::api::part::Part;
+use crate::render::{Change, Index};
 
 /// The dynamic part of the output.
 fn dynamic(effective: &crate::render::Effective) -> Vec<String> {
@@ -74,6 +77,26 @@ fn a_mask_needs_a_policy_for_its_own_source_and_a_startup_target_that_steers_not
     assert_eq!(masked.by[0].policy, "own");
     assert_eq!(masked.by[0].reason, "it moved to the cloud");
     assert_eq!(masked.since, at(60));
+}
+
+#[test]
+fn what_a_policy_allows_late_is_masked_since_then() {
+    let target = key("OverlayPeer", "old");
+    let mut late = Arc::unwrap_or_clone(accepted(
+        5,
+        policy("p", "EventSubscription/s", std::slice::from_ref(&target)),
+    ));
+    late.accepted_at = at(90);
+    let world = [accepted(4, overlay("old")), Arc::new(late)];
+    let masks = masking(part("s", 1, vec![]), target.clone());
+    let out = render(&world, vec![masks.clone()]);
+    assert_eq!(out.report.masked[0].since, at(90), "the part is there since 60");
+    let mut index = Index::new(at(100));
+    for accepted in world {
+        index.apply(Change::PutAccepted(accepted));
+    }
+    index.apply(Change::PutPart(Arc::new(masks)));
+    assert_eq!(index.masked(&target).map(|masked| masked.since), Some(at(90)));
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub enum ProblemKind {
     Unreadable,
     /// A file is not YAML from some place on.
     NotYaml,
-    /// Something was ignored.
+    /// Something was ignored, or is most likely not what was meant.
     Note,
 }
 

@@ -136,7 +136,7 @@ fn what_is_wrong_around_a_spec_is_placed_and_explained() {
         (
             format!("{head}metadata: {{name: a}}\nspec: {{nodename: n}}"),
             "4:8: spec.nodename: unknown field (did you mean \"nodeName\"?)\n\
-             4:7: spec: missing field \"nodeName\""
+             4:8: spec: missing field \"nodeName\""
                 .to_owned(),
         ),
         (
@@ -285,8 +285,8 @@ fn each_resource_of_a_router_stands_or_falls_alone() {
         [
             "- Router/edge",
             "0 Interface/wan",
-            "1 refused: 13:13: spec.resources[1].spec: missing field \"nodeName\"; 13:14: \
-             spec.resources[1].spec.nodename: unknown field (did you mean \"nodeName\"?)",
+            "1 refused: 13:14: spec.resources[1].spec.nodename: unknown field (did you mean \
+             \"nodeName\"?); 13:14: spec.resources[1].spec: missing field \"nodeName\"",
             "2 EventGroup/good",
         ]
     );
@@ -386,4 +386,48 @@ spec:
 fn a_router_of_somebody_else_is_opaque() {
     let text = ROUTER.replacen("routerd.net/v1alpha1", "example.com/v1", 1);
     assert_eq!(outcomes(&text), ["- Router/edge"]);
+}
+
+#[test]
+fn a_list_of_resources_is_read_as_it_is_printed() {
+    let group = "apiVersion: federation.routerd.net/v1alpha1, kind: EventGroup, \
+                 metadata: {name: g, uid: u}, spec: {nodeName: n}, status: {conditions: []}";
+    let opaque = "apiVersion: net.routerd.net/v1alpha1, kind: Interface, metadata: {name: wan}";
+    let router = "apiVersion: routerd.net/v1alpha1, kind: Router, metadata: {name: r}, \
+                  spec: {hostname: h}";
+    let full = "apiVersion: routerd.net/v1alpha1, kind: Router, metadata: {name: q}, \
+                spec: {resources: [{}]}";
+    let list = format!("[{{{group}}}, {{{opaque}}}, {{{router}}}, {{kind: Thing}}, {{{full}}}]");
+    let read = outcomes(&list);
+    assert_eq!(read[..3], ["0 EventGroup/g", "1 Interface/wan", "2 Router/r"]);
+    assert!(read[3].contains("[3]: missing field \"apiVersion\""), "{read:?}");
+    assert!(read[4].contains("[4].spec.resources: a Router in a list"), "{read:?}");
+    assert_eq!(outcomes(&format!("{{apiVersion: v1, kind: List, items: {list}}}"))[..3], read[..3]);
+    assert_eq!(outcomes("[]"), [""; 0]);
+}
+
+#[test]
+fn a_file_that_is_not_named_from_the_root_is_noted_and_accepted() {
+    let head = "apiVersion: federation.routerd.net/v1alpha1\n";
+    let notes = |text: &str| {
+        let decoded = decode_resource(&node(&format!("{head}{text}")), "").expect("accepted");
+        decoded.notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let group = "kind: EventGroup\nmetadata: {name: g}\nspec:\n  nodeName: n\n  \
+                 auth: {secretFile: secrets/g}\n  \
+                 listen: {address: 127.0.0.1, port: 1, tls: {certFile: /c, keyFile: k}}\n";
+    assert_eq!(
+        notes(group),
+        [
+            "6:22: spec.auth.secretFile: \"secrets/g\" is not absolute: it is looked for where the \
+             daemon was started (write the whole path, beginning with /)",
+            "7:70: spec.listen.tls.keyFile: \"k\" is not absolute: it is looked for where the \
+             daemon was started (write the whole path, beginning with /)",
+        ]
+    );
+    let peer = "kind: EventPeer\nmetadata: {name: p}\nspec:\n  groupRef: g\n  nodeName: n\n  \
+                direction: receive\n  auth: {secretFiles: [/a, b]}\n  tls: {caFile: /ca}\n";
+    let noted = notes(peer);
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert!(noted[0].contains("spec.auth.secretFiles[1]"), "{noted:?}");
 }

@@ -138,7 +138,7 @@ fn events(session: &Session, path: &Path, text: &[u8]) -> Result<Vec<Event>, Fai
     let mut requests = Vec::new();
     for value in values(text).map_err(invalid)? {
         let text = serde_json::to_vec(&value).map_err(|error| invalid(error.to_string()))?;
-        let read = serde_json::from_slice::<EmitRequest>(&text);
+        let read = EmitRequest::read(&text);
         requests.push(read.map_err(|error| invalid(format!("not an event: {error}")))?);
     }
     if requests.is_empty() {

@@ -3,67 +3,40 @@
 //! listener's. The extensions `expirytime` (of the CloudEvents documents) and `dedupekey` have their
 //! counterparts; any other attribute is ignored and counted.
 
-use serde::Deserialize;
-
-use super::{Unknown, not};
-use crate::api::event::{Event, time_of};
-use crate::api::payload::Payload;
+use super::{no_event, time};
+use crate::api::event::Event;
+use crate::api::members::Members;
 use crate::federation::receiver::refusal::Refusal;
 
-#[derive(Deserialize)]
-struct Incoming {
-    specversion: String,
-    id: String,
-    source: String,
-    r#type: String,
-    #[serde(default)]
-    subject: Option<String>,
-    #[serde(default)]
-    time: Option<String>,
-    #[serde(default)]
-    datacontenttype: Option<String>,
-    #[serde(default)]
-    data: Option<Payload>,
-    #[serde(default)]
-    data_base64: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    expirytime: Option<String>,
-    #[serde(default)]
-    dedupekey: Option<String>,
-    #[serde(flatten)]
-    unknown: Unknown,
-}
-
 pub(super) fn event(group: &str, json: &[u8]) -> Result<(Event, usize), Refusal> {
-    let incoming: Incoming = serde_json::from_slice(json).map_err(|error| not(&error))?;
+    let mut members = Members::read(json).map_err(no_event)?;
     let refuse = |why: String| Err(Refusal::NotAnEvent(why));
-    if incoming.specversion != "1.0" {
-        return refuse(format!("specversion: {:?}, expected \"1.0\"", incoming.specversion));
+    let version = members.required("specversion").map_err(no_event)?;
+    if version != "1.0" {
+        return refuse(format!("specversion: {version:?}, expected \"1.0\""));
     }
-    if incoming.data_base64.is_some() {
+    if members.take("data_base64").map_err(no_event)?.is_some_and(|data| data.get() != "null") {
         return refuse("data_base64: data must be an object of strings".to_owned());
     }
-    if let Some(content_type) = &incoming.datacontenttype
-        && !is_json(content_type)
+    if let Some(content_type) = members.nullable("datacontenttype").map_err(no_event)?
+        && !is_json(&content_type)
     {
         return refuse(format!("datacontenttype: {content_type:?}, expected application/json"));
     }
-    let time = |attribute: &str, text: Option<String>| {
-        let parsed = time_of(text.as_deref());
-        parsed.map_err(|error| Refusal::NotAnEvent(format!("{attribute}: {error}")))
-    };
+    let mut text = |name| members.nullable(name).map_err(no_event).map(Option::unwrap_or_default);
+    let (subject, dedupe_key) = (text("subject")?, text("dedupekey")?);
     let event = Event {
-        id: incoming.id,
+        id: members.required("id").map_err(no_event)?,
         group: group.to_owned(),
-        r#type: incoming.r#type,
-        source_node: source_node(&incoming.source).to_owned(),
-        subject: incoming.subject.unwrap_or_default(),
-        dedupe_key: incoming.dedupekey.unwrap_or_default(),
-        payload: incoming.data.unwrap_or_default(),
-        observed_at: time("time", incoming.time)?,
-        expires_at: time("expirytime", incoming.expirytime)?,
+        r#type: members.required("type").map_err(no_event)?,
+        source_node: source_node(&members.required("source").map_err(no_event)?).to_owned(),
+        subject,
+        dedupe_key,
+        payload: members.texts("data").map_err(no_event)?.unwrap_or_default(),
+        observed_at: time(&mut members, "time")?,
+        expires_at: time(&mut members, "expirytime")?,
     };
-    Ok((event, incoming.unknown.0))
+    Ok((event, members.rest().len()))
 }
 
 fn is_json(content_type: &str) -> bool {

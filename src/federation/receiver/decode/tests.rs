@@ -34,6 +34,30 @@ fn members_that_are_not_known_are_counted_and_known_ones_are_strict() {
 }
 
 #[test]
+fn what_is_wrong_with_an_event_is_told_by_the_name_of_its_member() {
+    for (format, body, said) in [
+        (Format::Event, r#"{"id": 7, "group": "g", "type": "t"}"#, "id: expected a string"),
+        (Format::Event, r#"{"id": "e", "group": "g"}"#, "type: is required"),
+        (
+            Format::Event,
+            r#"{"id": "e", "group": "g", "type": "t", "payload": {"a": "1", "a": "2"}}"#,
+            "payload.a: is there twice",
+        ),
+        (Format::Event, "[]", "expected an object"),
+        (Format::Batch, "[]", "an object with the list events"),
+        (
+            Format::CloudEvent,
+            r#"{"specversion": "1.0", "id": "e", "type": "t", "source": "n", "data": {"a": "1", "a": "1"}}"#,
+            "data.a: is there twice",
+        ),
+    ] {
+        let refused = decode(format, "g", body.as_bytes()).and_then(|mut d| d.events.remove(0));
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(said) && !refused.contains("struct"), "{body}: {refused}");
+    }
+}
+
+#[test]
 fn one_bad_event_of_a_batch_is_bad_alone() {
     let body = json!({"events": [
         {"id": "a", "group": "g", "type": "t"}, {"id": "b"}, {"id": "c", "group": "g", "type": "t"},

@@ -16,7 +16,7 @@ async fn a_group_is_heard_while_it_is_to_listen_and_no_longer() {
     let stand = Stand::new(patient());
     let secret = stand.secret("s", "one");
     stand.group(8787, json!({"auth": {"secretFile": secret}})).await;
-    assert_eq!((stand.state().listening, stand.state().reason), (true, "Listening"));
+    assert!(stand.state().listening);
     assert_eq!(status(stand.at(8787), &post("one", &event("a"))).await, 200);
     let counts = stand.receivers.counts("g").unwrap();
     assert_eq!((counts.received, counts.duplicate), (1, 0));
@@ -238,4 +238,19 @@ async fn when_the_daemon_stops_requests_under_way_are_answered() {
     until("the port to close", async || Client::connect(stand.at(8787)).await.is_err()).await;
     client.send(rest).await.unwrap();
     assert_eq!(client.answer().await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_secret_that_can_be_guessed_is_taken_and_told() {
+    let stand = Stand::new(patient());
+    let secret = stand.secret("s", "fifteen bytes..");
+    stand.group(8787, json!({"auth": {"secretFile": secret}})).await;
+    let state = stand.state();
+    assert_eq!((state.listening, state.reason), (true, "SecretShort"));
+    assert!(state.message.contains("shorter than 16 bytes"), "{}", state.message);
+    assert!(state.message.contains("keygen"), "{}", state.message);
+    assert_eq!(status(stand.at(8787), &post("fifteen bytes..", &event("a"))).await, 200);
+    let other = stand.secret("t", "sixteen bytes...");
+    stand.group(8787, json!({"auth": {"secretFile": other}})).await;
+    assert_eq!((stand.state().listening, stand.state().reason), (true, "Listening"));
 }

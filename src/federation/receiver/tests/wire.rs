@@ -37,6 +37,11 @@ async fn the_documented_statuses_are_those_on_the_wire() {
             415,
         ),
         (
+            "compressed on the way",
+            head("POST /v1/events HTTP/1.1\nHost: h\nTransfer-Encoding: gzip, chunked"),
+            415,
+        ),
+        (
             "declared too large",
             head(&format!("POST /v1/events HTTP/1.1\nHost: h\nContent-Length: {large}")),
             413,
