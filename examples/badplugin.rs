@@ -109,8 +109,10 @@ fn main() {
             }
             answer(&json!({"mebibytes": eaten.len()}));
         }
-        // A hole takes no room on the disk, and counts as what it would hold.
+        // A hole takes no room on the disk, and counts as what it would hold. Asked first: whoever has
+        // its request is under its limits.
         "large-file" => {
+            read_request();
             std::fs::File::create("large").and_then(|file| file.set_len(1 << 30)).expect("grow");
         }
 
