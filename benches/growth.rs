@@ -128,6 +128,7 @@ impl Lab {
             identify: Box::new(|path| Some(path.to_owned())),
             reported: Box::new(|_| Vec::new()),
             reserved: routerd::controllers::output::Reserved::default(),
+            beat: routerd::runtime::Beat::every(routerd::sources::config_dir::RESCAN),
             clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");

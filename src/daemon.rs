@@ -98,12 +98,10 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 
     // The configuration: files to accepted objects.
     let reserved = Reserved { watched: options.config.clone(), state: options.state.clone() };
-    let (config_dir, config) = ConfigDir::new(
-        Options::new(options.config),
-        store.clone(),
-        clock.clone(),
-        Arc::new(Manifests),
-    );
+    let scans = Options::new(options.config);
+    let beat = scans.rescan;
+    let (config_dir, config) =
+        ConfigDir::new(scans, store.clone(), clock.clone(), Arc::new(Manifests));
     let reports = Arc::new(Reports::default());
     let reported = Arc::clone(&reports);
 
@@ -128,6 +126,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
             conditions
         }),
         reserved,
+        beat,
         clock_set: ClockSet::new()
             .inspect_err(|error| tracing::warn!(%error, "nobody tells when the clock is set"))
             .ok(),

@@ -27,7 +27,7 @@ use crate::controllers::world::SubFact;
 use crate::controllers::{Identify, Reported};
 use crate::plugin::Spawner;
 use crate::runtime::{
-    Backoff, Controller, Observer, Pending, Progress, Ready, Reflector, Shutdown, Stopped,
+    Backoff, Beat, Controller, Observer, Pending, Progress, Ready, Reflector, Shutdown, Stopped,
     TaskGroup, converged,
 };
 use crate::sources::clock_set::ClockSet;
@@ -41,9 +41,6 @@ const MAX_OUTPUTS: usize = 64;
 const MAX_PLANS: usize = 256;
 /// A run ends by its plugin's own timeout; this one only catches what must not happen.
 const RUN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
-/// How often given-up work is looked at, for a plugin whose file has changed; and each output's
-/// file, for somebody else's changes.
-const FULL_PASS: Duration = Duration::from_secs(60);
 
 /// What a node is made of.
 pub struct Outside {
@@ -59,6 +56,9 @@ pub struct Outside {
     pub reported: Reported,
     /// Where no output is written.
     pub reserved: Reserved,
+    /// When given-up work is looked at, for a plugin whose file has changed; and each output's file,
+    /// for somebody else's changes.
+    pub beat: Beat,
     /// Tells when the wall clock was set; without it the clock is looked at every ten seconds.
     pub clock_set: Option<ClockSet>,
 }
@@ -86,7 +86,8 @@ impl Node {
         group: &mut TaskGroup,
         shutdown: &Shutdown,
     ) -> Result<Self, RunError> {
-        let Outside { store, clock, spawner, identify, reported, reserved, clock_set } = outside;
+        let Outside { store, clock, spawner, identify, reported, reserved, beat, clock_set } =
+            outside;
         let shared = Arc::new(Shared::new(store.clone(), Arc::clone(&clock), identify, reported));
         let quick = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
         let reflector = Reflector::new("store", quick);
@@ -97,7 +98,7 @@ impl Node {
         let plans = Controller::<SubFact>::new("plans", quick)
             .concurrency(runs_at_once(MAX_PLANS))
             .after(ready.clone())
-            .full_pass(FULL_PASS, move || given_up.world().given_up());
+            .full_pass(beat, move || given_up.world().given_up());
         let slots = Controller::<PluginSlot>::new("runs", quick)
             // The runner bounds them, plugin by plugin.
             .concurrency(NonZeroUsize::MAX)
@@ -107,7 +108,7 @@ impl Node {
         let conditions = Controller::<ObjectKey>::new("conditions", quick).after(ready.clone());
         let published = Controller::<()>::new("effective", quick)
             .after(ready.clone())
-            .full_pass(FULL_PASS, || vec![()]);
+            .full_pass(beat, || vec![()]);
         let (all_files, all_hooks) = (Arc::clone(&shared), Arc::clone(&shared));
         let all_outputs = |shared: &Shared| -> Vec<ObjectKey> {
             shared.world().objects.outputs().map(|(key, _)| key.clone()).collect()
@@ -115,12 +116,12 @@ impl Node {
         let outputs = Controller::<ObjectKey>::new("outputs", quick)
             .concurrency(runs_at_once(MAX_OUTPUTS))
             .after(ready.clone())
-            .full_pass(FULL_PASS, move || all_outputs(&all_files));
+            .full_pass(beat, move || all_outputs(&all_files));
         let hooks = Controller::<ObjectKey>::new("hooks", quick)
             .concurrency(runs_at_once(MAX_OUTPUTS))
             .timeout(RUN_TIMEOUT)
             .after(ready.clone())
-            .full_pass(FULL_PASS, move || all_outputs(&all_hooks));
+            .full_pass(beat, move || all_outputs(&all_hooks));
         let parts = Controller::<SubFact>::new("part-conditions", quick)
             .concurrency(runs_at_once(MAX_PLANS))
             .after(ready.clone());

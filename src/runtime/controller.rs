@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval};
 use tracing::{debug, warn};
 
 use super::backoff::Backoff;
+use super::beat::Beat;
 use super::queue::{Queue, Trigger};
 use super::readiness::{NeverReady, Ready};
 use super::reconciler::Reconciler;
@@ -44,7 +45,7 @@ pub struct Controller<K> {
 }
 
 struct FullPass<K> {
-    every: Duration,
+    beat: Beat,
     keys: Box<dyn Fn() -> Vec<K> + Send + Sync>,
 }
 
@@ -88,7 +89,7 @@ where
         self
     }
 
-    /// Triggers all `keys` when the controller starts and again after each `every`: the slow pass
+    /// Triggers all `keys` when the controller starts and again at each [`Beat`]: the slow pass
     /// that makes a lost trigger a matter of latency. The keys count as [related](Trigger::Related),
     /// so a pass disturbs no backoff.
     ///
@@ -96,10 +97,10 @@ where
     #[must_use]
     pub fn full_pass(
         mut self,
-        every: Duration,
+        beat: impl Into<Beat>,
         keys: impl Fn() -> Vec<K> + Send + Sync + 'static,
     ) -> Self {
-        self.full_pass = Some(FullPass { every, keys: Box::new(keys) });
+        self.full_pass = Some(FullPass { beat: beat.into(), keys: Box::new(keys) });
         self
     }
 
@@ -159,7 +160,7 @@ where
         shutdown: &Shutdown,
         runs: &mut JoinSet<Finished<K>>,
     ) {
-        let mut full_pass = self.full_pass.as_ref().map(FullPass::interval);
+        let mut full_pass = self.full_pass.as_ref().map(|pass| pass.beat.interval());
         // One timer for the life of the loop: moving it is cheaper than making it.
         let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         loop {
@@ -231,16 +232,6 @@ where
         if let Some(pass) = &self.full_pass {
             self.triggers().extend((pass.keys)(), Trigger::Related);
         }
-    }
-}
-
-impl<K> FullPass<K> {
-    fn interval(&self) -> Interval {
-        // Zero would panic, and mean a busy loop. The first pass was at the start.
-        let every = self.every.max(Duration::from_millis(1));
-        let mut interval = tokio::time::interval_at(Instant::now() + every, every);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        interval
     }
 }
 

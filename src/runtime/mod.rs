@@ -42,12 +42,14 @@
 //! | [`queue`] | which key runs next, and when: plain, synchronous, no clock |
 //! | [`Controller`] | the loop around a queue: runs, deadlines, timeouts, panics, shutdown |
 //! | [`TriggerSender`] | the way into a controller, from any thread |
+//! | [`Beat`] | when the slow passes come, together |
 //! | [`Reflector`] | follows a [`Source`] into a [`Sink`]: list, follow, list again when behind |
 //! | [`cache`], [`Ready`] | what reconcilers read, and whether it is filled |
 //! | [`Observer`], [`converged`] | statistics; is it settled, and are all of them at once |
 //! | [`Shutdown`], [`TaskGroup`] | drain, then abort; tasks that live and end together |
 
 mod backoff;
+mod beat;
 mod cache;
 mod controller;
 mod converge;
@@ -64,6 +66,7 @@ mod stats;
 mod trigger;
 
 pub use self::backoff::{Backoff, Jitter};
+pub use self::beat::Beat;
 pub use self::cache::{Cache, CacheWriter, cache};
 pub use self::controller::Controller;
 pub use self::converge::converged;

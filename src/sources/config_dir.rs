@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::clock::Clock;
+use crate::runtime::Beat;
 use crate::sources::acceptance::{AcceptedSet, Decision, Memory, Moment, Waits, decide};
 use crate::sources::report::{ConfigReport, Findings, Watching};
 use crate::sources::scan::{Decoder, Limits, Scanner};
@@ -44,13 +45,16 @@ pub struct Options {
     pub settle: Duration,
     /// The longest wait for quiet: 2 s.
     pub settle_max: Duration,
-    /// Between scans when nothing happens: 45 s.
-    pub rescan_every: Duration,
+    /// When to scan although nothing happens: every 45 s.
+    pub rescan: Beat,
     /// Between scans when the kernel does not tell of changes: 1 s.
     pub poll_every: Duration,
     /// Look every `poll_every` even if the kernel would tell.
     pub always_poll: bool,
 }
+
+/// Between two scans when nothing happens: what the kernel did not tell of is seen this late.
+pub const RESCAN: Duration = Duration::from_secs(45);
 
 impl Options {
     /// The product's timing, on these paths.
@@ -61,7 +65,7 @@ impl Options {
             waits: Waits::default(),
             settle: Duration::from_millis(100),
             settle_max: Duration::from_secs(2),
-            rescan_every: Duration::from_secs(45),
+            rescan: Beat::every(RESCAN),
             poll_every: Duration::from_secs(1),
             always_poll: false,
         }
@@ -204,13 +208,14 @@ impl ConfigDir {
             Err(StoreError::Closed) => return Err(ConfigError::Write(StoreError::Closed)),
             written => written,
         };
-        let every = match looking.watcher.watching() {
-            Watching::Polling { .. } => self.options.poll_every,
-            Watching::Starting | Watching::Inotify => self.options.rescan_every,
+        let now = Instant::now();
+        let rescan = match looking.watcher.watching() {
+            Watching::Polling { .. } => now + self.options.poll_every,
+            Watching::Starting | Watching::Inotify => self.options.rescan.next(),
         };
-        let mut due = wake_after.map_or(every, |wake| wake.min(every));
+        let mut due = wake_after.map_or(rescan, |wake| rescan.min(now + wake));
         if written.is_err() {
-            due = due.min(progress.pause);
+            due = due.min(now + progress.pause);
         }
         progress.note(written.is_ok());
         match &written {
@@ -235,7 +240,7 @@ impl ConfigDir {
             // Whoever asked may have gone.
             _ = answer.send(result);
         }
-        Ok((looking, Instant::now() + due))
+        Ok((looking, due))
     }
 
     /// Waits until it is time to look again. After an event it waits for quiet, but not for long.

@@ -250,6 +250,7 @@ impl Host {
             identify: Box::new(|_| None),
             reported: Box::new(move |accepted| told.condition(accepted).into_iter().collect()),
             reserved: routerd::controllers::output::Reserved::default(),
+            beat: routerd::runtime::Beat::every(routerd::sources::config_dir::RESCAN),
             clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");

@@ -114,6 +114,7 @@ impl Host {
             }),
             reported: Box::new(|_| Vec::new()),
             reserved: routerd::controllers::output::Reserved::default(),
+            beat: routerd::runtime::Beat::every(routerd::sources::config_dir::RESCAN),
             clock_set: None,
         };
         let node = Node::start(outside, &mut group, &shutdown).expect("a node starts");
