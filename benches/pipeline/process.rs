@@ -13,13 +13,14 @@ pub fn peak_mib(pid: u32) -> f64 {
     field(&status(&format!("/proc/{pid}/status")), "VmHWM:") / 1024.0
 }
 
-/// Processor time of the threads that are there, in milliseconds.
+/// Processor time of a process and all its threads, in milliseconds; exact to ten.
 pub fn processor_ms(pid: u32) -> f64 {
-    let nanoseconds = |task: String| {
-        let text = status(&format!("{task}/schedstat"));
-        text.split(' ').next().and_then(|n| n.parse::<f64>().ok())
-    };
-    threads(pid).into_iter().filter_map(nanoseconds).sum::<f64>() / 1e6
+    let text = status(&format!("/proc/{pid}/stat"));
+    // The name, in brackets, may hold anything.
+    let after_name = text.rsplit(')').next().unwrap_or_default();
+    let ticks =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f64>().ok());
+    ticks.sum::<f64>() * 10.0
 }
 
 /// How often each thread gave up the processor by itself, which it does once a wake-up; by the

@@ -5,9 +5,11 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use routerd::daemon::{OpenError, ServeOptions, serve};
+use routerd::sources::config_dir::RESCAN;
 use tracing_subscriber::EnvFilter;
 
 /// Facts that one router observes become desired state on another.
@@ -69,6 +71,9 @@ const NO_STORE: u8 = 3;
 
 /// Threads that run tasks, at most.
 const MAX_WORKERS: usize = 4;
+/// How long a thread for blocking work waits for more: longer than from one rescan to the next, or an
+/// idle node would wake up once more each time to end it.
+const KEEP_BLOCKING: Duration = Duration::from_secs(2 * RESCAN.as_secs());
 
 fn main() -> ExitCode {
     let Command::Serve(args) = Args::parse().command;
@@ -116,8 +121,11 @@ fn run(args: ServeArgs) -> anyhow::Result<()> {
     // allocates keeps memory of its own.
     let workers =
         std::thread::available_parallelism().map_or(MAX_WORKERS, |n| n.get().min(MAX_WORKERS));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_keep_alive(KEEP_BLOCKING)
+        .enable_all()
+        .build()?;
     let served = runtime.block_on(serve(options));
     // A scan that hangs on a dead mount must not keep a stopped daemon alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -83,6 +83,10 @@ impl Follower {
                 shown |= show(&mut effective, &change);
                 concerned.take_in(&mut world, change);
             }
+            if shown {
+                // Whoever waits for another config hears of it now, not when the number is on disk.
+                self.shared.number(&effective);
+            }
             self.shared.take_touched(&mut effective)
         };
         if shown {

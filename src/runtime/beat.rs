@@ -22,7 +22,7 @@ impl Beat {
     pub fn next(&self) -> Instant {
         let since_last = self.origin.elapsed().as_nanos() % self.every.as_nanos();
         let since_last = u64::try_from(since_last).map_or(Duration::ZERO, Duration::from_nanos);
-        Instant::now() + (self.every - since_last)
+        Instant::now() + self.every.saturating_sub(since_last)
     }
 
     /// Ticks at these moments. One that was missed is made up for once, and the beat is kept.
