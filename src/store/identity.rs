@@ -27,6 +27,9 @@ pub(super) struct Identity {
     pub high_water: Revision,
     /// Whether the database was created to the end; until then it may be absent or empty.
     pub complete: bool,
+    /// A backup is being made a store here, or was when that was interrupted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restoring: bool,
     /// Damage found while the store was open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,

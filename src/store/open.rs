@@ -192,6 +192,10 @@ impl<'a> Opener<'a> {
         let identity = identity::read(self.state.path()).map_err(self.io())?;
         let exists = self.state.has_database().map_err(self.io())?;
         match &identity {
+            Some(Identity { restoring: true, .. }) => {
+                let path = self.options.state.clone();
+                return Err(OpenError::RestoreInterrupted { path }.into());
+            }
             Some(Identity { damaged: Some(why), .. }) => {
                 return Err(Distrust::Damaged(format!("found while it was in use: {why}")));
             }
@@ -218,8 +222,13 @@ impl<'a> Opener<'a> {
         if let Some(begun) = identity.filter(|identity| !identity.complete) {
             return Ok(begun);
         }
-        let contents =
-            Identity { store_id: self.new_id(), high_water: 0, complete: false, damaged: None };
+        let contents = Identity {
+            store_id: self.new_id(),
+            high_water: 0,
+            complete: false,
+            restoring: false,
+            damaged: None,
+        };
         IdentityFile::replace(self.state.path(), contents.clone()).map_err(self.io())?;
         fail::fail_point!("store::after_announce");
         Ok(contents)
@@ -339,6 +348,7 @@ impl<'a> Opener<'a> {
             store_id: uuid::Uuid::from_bytes(meta.id),
             high_water: meta.revision,
             complete: true,
+            restoring: false,
             damaged: None,
         };
         fail::fail_point!("store::before_complete");

@@ -79,6 +79,14 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
+    /// A restore did not come to its end.
+    #[error(
+        "a restore into {} was interrupted; run routerctl restore again", path.display()
+    )]
+    RestoreInterrupted {
+        /// The state directory.
+        path: PathBuf,
+    },
     /// This program was linked such that the store is not durable.
     #[error(
         "this program does not sync its store: sled's sync_file_range is not replaced; \

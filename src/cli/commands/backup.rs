@@ -139,14 +139,24 @@ fn taken(to: &Path) -> Failure {
 }
 
 fn unwritten(to: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(NO, format!("cannot make {}: {error}", to.display()))
-        .hint("--to names a file in a directory that is there and yours to write to")
+    use std::io::ErrorKind;
+    let failure = Failure::new(NO, format!("cannot make {}: {error}", to.display()));
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
+            failure.hint("--to names a file in a directory that is there and yours to write to")
+        }
+        _ => failure,
+    }
 }
 
 /// A file in there could take the place of the store's own, and would be lost with it.
 fn outside_the_state(to: &Path, state: &Path) -> Result<(), Failure> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
-    if state.exists() && real(directory_of(to)).starts_with(real(state)) {
+    let directory = real(directory_of(to));
+    // Any state directory, also that of a daemon which was only named by its socket.
+    let is_state = |directory: &Path| directory.join("identity.json").exists();
+    let within = state.exists() && directory.starts_with(real(state));
+    if within || directory.ancestors().any(is_state) {
         let why = format!("{} lies in the state directory", to.display());
         return Err(Failure::new(NO, why).hint("--to names a file elsewhere, best on another disk"));
     }

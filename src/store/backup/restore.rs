@@ -10,7 +10,7 @@ use super::format::{BackupSummary, BadBackup, Reader, Row, verify};
 use crate::store::engine::{Engine, EngineBatch, EngineError};
 use crate::store::frame::{self, Body};
 use crate::store::handle::Store;
-use crate::store::identity::{Identity, IdentityFile};
+use crate::store::identity::{self, Identity, IdentityFile};
 use crate::store::meta::Meta;
 use crate::store::open::OpenOptions;
 use crate::store::open_error::OpenError;
@@ -34,7 +34,7 @@ pub struct Restored {
     pub store_id: uuid::Uuid,
 }
 
-/// Why no store was made. The state directory is as it was.
+/// Why no store was made. The state directory holds none.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The file is not a whole backup.
@@ -67,15 +67,19 @@ pub fn restore(options: &OpenOptions, file: &mut File) -> Result<Restored, Resto
     let path = &options.state;
     let absent = !path.exists();
     let state = Arc::new(StateDir::lock(path, true)?);
+    let unusable = |error| OpenError::from_io(path, error);
+    if identity::read(path).map_err(unusable)?.is_some_and(|identity| identity.restoring) {
+        // What an interrupted restore left.
+        clear(&state).map_err(unusable)?;
+    }
     // One that was absent is ours to take away again, an empty one is not.
     if let Some(found) = occupant(path).map_err(|error| OpenError::from_io(path, error))? {
         return Err(RestoreError::NotEmpty { path: path.clone(), found });
     }
     let made = fill(options, &state, file);
     if made.is_err() {
-        let files = state.database_files();
-        _ = std::fs::remove_dir_all(&files[0]);
-        _ = std::fs::remove_file(&files[1]);
+        // As far as that goes: what is left says of itself what it is.
+        _ = clear(&state);
         if absent {
             _ = std::fs::remove_dir(path);
         }
@@ -86,6 +90,18 @@ pub fn restore(options: &OpenOptions, file: &mut File) -> Result<Restored, Resto
     let check = OpenOptions { create: false, quarantine: false, scrub: false, ..options.clone() };
     drop(Store::open(&check)?);
     Ok(restored)
+}
+
+/// Takes away what is there of a store that was not finished: the mark that says so goes last.
+fn clear(state: &StateDir) -> io::Result<()> {
+    let [database, identity] = state.database_files();
+    for removed in [std::fs::remove_dir_all(database), std::fs::remove_file(identity)] {
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    File::open(state.path())?.sync_all()
 }
 
 /// What is in the directory and not to be there.
@@ -99,7 +115,8 @@ fn occupant(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Until the store's own row is there, last of all, a crash leaves what no open takes for a store.
+/// From the first file to the last, the directory is marked: a crash leaves what nobody takes for a
+/// store, neither a whole one nor an empty one.
 fn fill(
     options: &OpenOptions,
     state: &Arc<StateDir>,
@@ -108,7 +125,8 @@ fn fill(
     let io = |error| OpenError::from_io(&options.state, error);
     let seconds = u64::try_from(options.now.as_second()).unwrap_or(0);
     let store_id = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0));
-    let mut identity = Identity { store_id, high_water: 0, complete: false, damaged: None };
+    let mut identity =
+        Identity { store_id, high_water: 0, complete: false, restoring: true, damaged: None };
     IdentityFile::replace(state.path(), identity.clone()).map_err(io)?;
     state.prepare_database().map_err(io)?;
     let engine = open(options, state)?;
@@ -136,6 +154,7 @@ fn fill(
     state.sync().map_err(io)?;
     identity.high_water = backup.revision;
     identity.complete = true;
+    identity.restoring = false;
     IdentityFile::replace(state.path(), identity).map_err(io)?;
     state.keep_owner().map_err(io)?;
     Ok(Restored { backup, store_id })

@@ -202,3 +202,30 @@ fn a_state_directory_that_holds_anything_is_left_alone() {
     let refused = restored(&taken(&some_notes()), &state).unwrap_err();
     assert!(matches!(refused, RestoreError::NotEmpty { .. }), "{refused:?}");
 }
+
+#[test]
+fn what_an_interrupted_restore_leaves_is_nobodys_store_and_is_taken_up_by_the_next() {
+    use crate::store::OpenError;
+    use crate::store::identity::{self, Identity, IdentityFile};
+    let store = some_notes();
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    restored(&taken(&store), &state).unwrap();
+    let begun = identity::read(&state).unwrap().unwrap();
+    let begun = Identity { complete: false, restoring: true, high_water: 0, ..begun };
+    drop(IdentityFile::replace(&state, begun).unwrap());
+    for database in ["whole", "gone"] {
+        for options in [options(&state), OpenOptions::daemon(&state, jiff::Timestamp::UNIX_EPOCH)] {
+            let refused = Store::open(&options).map(|_| ()).unwrap_err();
+            assert!(
+                matches!(refused, OpenError::RestoreInterrupted { .. }),
+                "{database}: {refused}"
+            );
+            assert!(refused.to_string().contains("run routerctl restore again"), "{refused}");
+        }
+        _ = std::fs::remove_dir_all(state.join("db"));
+    }
+    restored(&taken(&store), &state).unwrap();
+    let (again, _) = Store::open(&options(&state)).unwrap();
+    assert_eq!(notes(&again), notes(&store));
+}
