@@ -15,7 +15,6 @@ use crate::api::accepted::Accepted;
 use crate::api::clock::Clock;
 use crate::api::condition::Condition;
 use crate::api::decode::{decode_value, nearest};
-use crate::api::fact::end_of;
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
 use crate::api::run::{RunRecord, Work};
@@ -255,8 +254,7 @@ impl Reader {
         let mut figures = GroupFigures::default();
         for fact in self.store.scan::<FactRow>(&Scan::all()) {
             let fact = fact?;
-            let ends = end_of(fact.observed_at, fact.expires_at, max_age);
-            figures.live_facts += u64::from(fact.group == group && ends > now);
+            figures.live_facts += u64::from(fact.group == group && !fact.is_over(max_age, now));
         }
         figures.stored_events = order::count(&self.store, group)?;
         Ok(figures)

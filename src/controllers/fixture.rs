@@ -273,6 +273,14 @@ impl Bench {
 
     /// Stores an event that is received now, without anybody taking it in.
     pub async fn receive(&self, event: Event) -> events::Outcome {
+        self.try_receive(event).await.expect("accepted")
+    }
+
+    /// The same of one that may be refused.
+    pub async fn try_receive(
+        &self,
+        event: Event,
+    ) -> Result<events::Outcome, crate::store::WriteError<events::Refusal>> {
         let receipt = Receipt {
             now: self.now(),
             received_from: "local".into(),
@@ -282,7 +290,7 @@ impl Bench {
             room: Some(1000),
         };
         let wrote = self.store.write(move |txn| accept(txn, 0, event, &receipt)).await;
-        wrote.expect("accepted").value
+        wrote.map(|committed| committed.value)
     }
 
     /// Stores an event and takes it in.

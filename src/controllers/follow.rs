@@ -160,7 +160,7 @@ impl Concerned {
                     self.groups.insert(old.event.group.as_str().into());
                     world.set_fact(id, &old.event.group, None);
                     if fact.as_ref().is_none_or(|new| new.seq != old.seq) {
-                        world.history.superseded(&old.event.group, old.seq, &old.event.id);
+                        world.history.superseded(&old.event.group, old.seq);
                     }
                 }
                 if let Some(fact) = fact {

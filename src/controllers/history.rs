@@ -57,6 +57,8 @@ struct Slice {
     more: bool,
     /// When the next event comes of age.
     due: Option<Time>,
+    /// Superseded ones that are too young to go.
+    young: Vec<u64>,
 }
 
 impl Historian {
@@ -80,35 +82,47 @@ impl Historian {
     fn slice(
         &self,
         group: &str,
-        superseded: &[(u64, String)],
+        superseded: &[u64],
         walk: &Walk,
         retention: &Retention,
         now: Time,
     ) -> Result<Slice, StoreError> {
         let mut surplus = self.stored(group)?.saturating_sub(retention.max_events);
         let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
-        for (seq, id) in superseded {
-            let Some(row) = self.event(group, *seq, id)? else { continue };
+        let max_age = retention.max_age.get();
+        for &seq in superseded {
+            let Some(id) = order::at(&self.shared.store, group, seq)? else { continue };
+            let Some(row) = self.event(group, seq, &id)? else { continue };
+            let of_age = add(row.received_at, max_age);
+            if surplus == 0 && of_age > now {
+                // Young: it is history, and comes of age.
+                slice.due = slice.due.into_iter().chain([of_age]).min();
+                slice.young.push(seq);
+                continue;
+            }
             // A refresh may have made it current again.
-            if !self.is_needed(&row, retention.max_age.get(), now)? {
+            if !self.is_needed(&row, max_age, now)? {
                 surplus = surplus.saturating_sub(1);
                 slice.prune.push(row);
             }
         }
         for (looked, event) in order::after(&self.shared.store, group, walk.cursor)?.enumerate() {
             let (seq, id) = event?;
-            let Some(row) = self.event(group, seq, &id)? else { continue };
-            let of_age = add(row.received_at, retention.max_age.get());
-            if surplus == 0 && of_age > now {
-                slice.due = Some(of_age);
-                break;
-            }
-            if looked == SLICE {
+            if looked >= SLICE {
                 slice.more = true;
                 break;
             }
+            let Some(row) = self.event(group, seq, &id)? else {
+                slice.cursor = seq;
+                continue;
+            };
+            let of_age = add(row.received_at, max_age);
+            if surplus == 0 && of_age > now {
+                slice.due = slice.due.into_iter().chain([of_age]).min();
+                break;
+            }
             slice.cursor = row.seq;
-            if !self.is_needed(&row, retention.max_age.get(), now)? {
+            if !self.is_needed(&row, max_age, now)? {
                 surplus = surplus.saturating_sub(1);
                 slice.prune.push(row);
             }
@@ -228,7 +242,7 @@ impl Historian {
 struct Superseded<'a> {
     shared: &'a Shared,
     group: &'a str,
-    events: Vec<(u64, String)>,
+    events: Vec<u64>,
 }
 
 impl<'a> Superseded<'a> {
@@ -244,7 +258,7 @@ impl Drop for Superseded<'_> {
             return;
         }
         let mut world = self.shared.world_mut();
-        self.events.drain(..).for_each(|(seq, id)| world.history.superseded(self.group, seq, &id));
+        self.events.drain(..).for_each(|seq| world.history.superseded(self.group, seq));
     }
 }
 
@@ -278,7 +292,7 @@ impl Reconciler for Historian {
         if !slice.prune.is_empty() {
             self.prune(group, slice.prune, now).await?;
         }
-        superseded.events.clear();
+        superseded.events = slice.young;
         walk.cursor = slice.cursor;
         let next_id = self.forget_ids(group, now).await?;
         self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(group), walk);

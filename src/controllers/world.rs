@@ -271,7 +271,7 @@ impl World {
         let types = self.objects.matcher.retract_types(group);
         let siblings = types.flat_map(|r#type| self.facts.siblings_of_type(&fact, r#type));
         for passed in siblings.chain([&fact]) {
-            self.history.superseded(group, passed.seq, &passed.event.id);
+            self.history.superseded(group, passed.seq);
         }
         // A retraction stays known as long as it is stored: it meets what is heard of later.
         if !self.retracts(&fact) && self.dealt_with(id).next().is_none() {

@@ -2,7 +2,7 @@
 //!
 //! One function, run inside a transaction by whoever received the event (the control socket, a
 //! peer, an offline `emit`), so that there is one set of rules. It writes two rows for a new event,
-//! the event and its fact, and its place in the order of receipt.
+//! the event and its fact, and the group's row that counts it and has its place in the order.
 
 use std::time::Duration;
 

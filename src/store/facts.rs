@@ -17,7 +17,7 @@ use crate::api::fact::FactId;
 use crate::api::kinds::federation::Retention;
 
 /// Where the reach is kept.
-const REACH: &str = "open-facts";
+const REACH: &str = "reach-of-facts";
 
 /// What rows are looked up in: the store, or a transaction.
 pub trait Lookup {
@@ -55,10 +55,11 @@ pub fn find<L: Lookup>(rows: &L, id: &FactId) -> Result<Option<FactRow>, StoreEr
     if L::MOVES { rows.row::<FactRow>(id) } else { Ok(None) }
 }
 
-/// All facts, those that may have a say first. One that is moved meanwhile may be met twice.
+/// All facts, those that may have a say last. One that begins anew meanwhile may be met twice; one
+/// whose end is put on record meanwhile may be missed.
 pub fn all(store: &Store) -> impl Iterator<Item = Result<FactRow, StoreError>> {
     let ended = store.scan::<EndedFact>(&Scan::all()).map(|row| row.map(|EndedFact(row)| row));
-    store.scan::<FactRow>(&Scan::all()).chain(ended)
+    ended.chain(store.scan::<FactRow>(&Scan::all()))
 }
 
 /// What the manifests give a say to beyond their end.

@@ -104,6 +104,10 @@ impl Draft {
     pub(super) fn rows(mut self, key: Vec<u8>, schema: u16, mut put: impl FnMut(Vec<u8>, Vec<u8>)) {
         if self.len() <= CHUNK_BYTES {
             finish(&key, 0, schema, &mut self.0);
+            if self.0.capacity() > 2 * self.0.len() {
+                // Rows wait in memory for their group.
+                self.0.shrink_to_fit();
+            }
             put(key, self.0);
             return;
         }

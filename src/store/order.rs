@@ -6,12 +6,9 @@
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::tables::{ORDER, TALLIES};
 use super::{Record, Scan, Store, StoreError, Table, Txn};
 
-/// How many events are stored of each group, and the last of them.
-pub const TALLIES: Table = Table::new(0x26, "tallies", 1);
-/// Pages of the order of receipt, but for the one that is being filled.
-pub const ORDER: Table = Table::new(0x27, "order of receipt", 1);
 /// Events of a page. It is written anew with each event that it gets: a longer one would cost more than
 /// the rows that it saves.
 const PAGE: usize = 32;
@@ -189,6 +186,16 @@ pub fn count(store: &Store, group: &str) -> Result<u64, StoreError> {
 /// one of them meanwhile, and would be missed the other way round.
 fn last(store: &Store, group: &String) -> Result<Places, StoreError> {
     Ok(store.get::<Tally>(group)?.map(|tally| tally.last).unwrap_or_default())
+}
+
+/// The id of the event at a place.
+pub fn at(store: &Store, group: &str, place: u64) -> Result<Option<String>, StoreError> {
+    let group = group.to_owned();
+    let last = last(store, &group)?;
+    let upto = Scan::prefix(&group).until(&(group.clone(), place.saturating_add(1))).reverse();
+    let page = store.scan::<OrderPage>(&upto).next().transpose()?;
+    let pages = page.iter().map(|page| &page.events).chain([&last]);
+    Ok(pages.flat_map(Places::iter).find(|(own, _)| *own == place).map(|(_, id)| id.to_owned()))
 }
 
 /// The events of a group after a place, the oldest first.

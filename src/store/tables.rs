@@ -26,6 +26,10 @@ pub const STATUS: Table = Table::new(0x11, "status", 1);
 pub const EVENTS: Table = Table::new(0x20, "events", 1);
 /// Ids that outlive their events.
 pub const IDENTITIES: Table = Table::new(0x21, "identities", 1);
+/// How many events are stored of each group, and the last of them, see [`super::order`].
+pub const TALLIES: Table = Table::new(0x26, "tallies", 1);
+/// Pages of the order of receipt, but for the one that is being filled.
+pub const ORDER: Table = Table::new(0x27, "order of receipt", 1);
 /// Ids whose events are pruned, by the time when they may be forgotten.
 pub const LINGERING: Table = Table::new(0x23, "lingering", 1);
 /// The newest event of each fact key, of those that may have a say.
@@ -205,7 +209,7 @@ pub struct FactRow {
     pub fact: FactId,
     /// Its group.
     pub group: String,
-    /// Where its newest event is.
+    /// The place of its newest event in the order of receipt.
     pub seq: u64,
     /// That event's id.
     pub event_id: String,

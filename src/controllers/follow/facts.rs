@@ -18,12 +18,19 @@ const RANGES: u8 = 4;
 /// Facts that are moved in one transaction.
 const SLICE: usize = 512;
 
+/// How often a fact is read again that changed while it was read.
+const ATTEMPTS: usize = 4;
+
 /// A fact with its event; `None` without either.
 pub(super) fn read(store: &Store, id: &FactId) -> Result<Option<Arc<Fact>>, StoreError> {
-    match find(store, id)? {
-        Some(row) => with_event(store, row),
-        None => Ok(None),
+    for _ in 0..ATTEMPTS {
+        let Some(row) = find(store, id)? else { return Ok(None) };
+        if let Some(fact) = with_event(store, row)? {
+            return Ok(Some(fact));
+        }
+        // Superseded since, and its event pruned: there is a newer row.
     }
+    Ok(None)
 }
 
 fn with_event(store: &Store, row: FactRow) -> Result<Option<Arc<Fact>>, StoreError> {
@@ -44,8 +51,14 @@ pub(super) fn with_a_say(
     let mut facts = Vec::new();
     for row in store.scan::<FactRow>(&Scan::all()) {
         let row = row?;
-        wanted.remove(&row.fact);
-        facts.extend(with_event(store, row)?);
+        let id = row.fact;
+        match with_event(store, row)? {
+            Some(fact) => {
+                wanted.remove(&id);
+                facts.push(fact);
+            }
+            None => _ = wanted.insert(id),
+        }
     }
     for id in wanted {
         facts.extend(read(store, &id)?);

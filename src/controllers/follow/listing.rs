@@ -93,7 +93,7 @@ impl Scope {
         }
     }
 
-    /// The same, as the list of open facts is made by it.
+    /// The same, as facts are told apart by it.
     fn reach(&self) -> Reach {
         Reach {
             retracting: self.retracting.values().flatten().cloned().collect(),
@@ -146,7 +146,6 @@ impl StoreSource {
     }
 }
 
-/// The key of a changed row of this table.
 /// Reads all that matters now. Facts whose end is on record are left out, except those that
 /// somebody deals with and those that retract.
 fn list(store: &Store) -> Result<Listing, StoreError> {

@@ -84,6 +84,25 @@ async fn beyond_max_events_the_oldest_go_but_never_what_is_current() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_current_and_ended_is_kept_as_history_until_it_is_surplus_or_of_age() {
+    let mut bench = Bench::new(short(5), NO_PLUGIN).await;
+    for n in 0..10 {
+        bench.emit(until(event(&format!("e{n}"), "other", &format!("s{n}"), 0), 6)).await;
+    }
+    bench.prune().await;
+    assert_eq!(bench.events().len(), 10, "all are true");
+    bench.at(9);
+    bench.prune().await;
+    assert_eq!(bench.events(), ["e5", "e6", "e7", "e8", "e9"], "the newest five");
+    bench.at(99);
+    bench.prune().await;
+    assert_eq!(bench.events().len(), 5, "they are young");
+    bench.at(100);
+    bench.prune().await;
+    assert_eq!(bench.events(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_that_nobody_has_taken_in_yet_is_not_taken_for_history() {
     let mut bench = Bench::new(short(1), NO_PLUGIN).await;
     bench.emit(event("e1", "other", "s1", 0)).await;
@@ -240,7 +259,8 @@ async fn an_id_is_remembered_as_long_as_its_event_is_stored() {
     bench.at(2000);
     bench.historian.forget_ids("g", bench.now()).await.expect("forgotten");
     assert!(bench.events().contains(&"e1".to_owned()));
-    assert_eq!(bench.receive(until(other("e1", 1990), 2000)).await, Outcome::Duplicate);
+    let conflict = Event { dedupe_key: "another".into(), ..until(other("e1", 1990), 2000) };
+    assert!(bench.try_receive(conflict).await.is_err(), "it is known by its content");
 }
 
 #[tokio::test(start_paused = true)]

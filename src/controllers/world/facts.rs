@@ -21,7 +21,7 @@ pub struct Fact {
     pub id: FactId,
     /// Its newest event.
     pub event: Event,
-    /// Where that event is stored.
+    /// The place of that event in the order of receipt.
     pub seq: u64,
     /// When that event was observed.
     pub observed_at: Time,

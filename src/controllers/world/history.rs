@@ -1,15 +1,15 @@
 //! The stored events in memory, as far as pruning needs them: which of the old ones stopped being
 //! current.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 /// All groups.
 #[derive(Debug, Default)]
 pub struct History {
     /// Raised when everything was listed anew: who walks the events begins at the first.
     pub epoch: u64,
-    /// Events that are no longer the newest of their fact, by group: place and id.
-    superseded: HashMap<String, BTreeMap<u64, String>>,
+    /// Places of events that are no longer the newest of their fact, by group.
+    superseded: HashMap<String, BTreeSet<u64>>,
 }
 
 impl History {
@@ -22,17 +22,17 @@ impl History {
     /// Events were pruned.
     pub fn pruned(&mut self, group: &str, seqs: &[u64]) {
         if let Some(superseded) = self.superseded.get_mut(group) {
-            seqs.iter().for_each(|seq| drop(superseded.remove(seq)));
+            seqs.iter().for_each(|seq| _ = superseded.remove(seq));
         }
     }
 
     /// An event is no longer the newest of its fact.
-    pub fn superseded(&mut self, group: &str, seq: u64, id: &str) {
-        self.superseded.entry(group.to_owned()).or_default().insert(seq, id.to_owned());
+    pub fn superseded(&mut self, group: &str, seq: u64) {
+        self.superseded.entry(group.to_owned()).or_default().insert(seq);
     }
 
     /// Takes the superseded events up to `seq`.
-    pub fn take_superseded(&mut self, group: &str, seq: u64) -> Vec<(u64, String)> {
+    pub fn take_superseded(&mut self, group: &str, seq: u64) -> Vec<u64> {
         let Some(superseded) = self.superseded.get_mut(group) else { return Vec::new() };
         let later = superseded.split_off(&(seq + 1));
         std::mem::replace(superseded, later).into_iter().collect()

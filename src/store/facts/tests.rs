@@ -59,7 +59,7 @@ impl Node {
     /// Those kept with the ones that may have a say.
     fn open(&self) -> Vec<FactId> {
         let facts = all(&self.0).map(|row| row.expect("a row").fact);
-        let facts: Vec<FactId> = facts.collect();
+        let facts: BTreeSet<FactId> = facts.collect();
         let open: Vec<FactId> =
             self.0.scan::<FactRow>(&Scan::all()).map(|row| row.expect("a row").fact).collect();
         let ended = self.0.scan::<EndedFact>(&Scan::all());
@@ -100,6 +100,7 @@ fn what_is_forgotten_is_kept_nowhere() {
     let node = Node::new();
     let seen = node.take("seen", "e1", 100, 200);
     let gone = node.take("gone", "e2", 100, 200);
+    node.end(seen, 200);
     let wrote = node.0.write_blocking(move |txn| {
         for fact in [seen, gone] {
             find(txn, &fact)?.expect("it is known");
@@ -109,6 +110,7 @@ fn what_is_forgotten_is_kept_nowhere() {
     });
     wrote.expect("written");
     assert_eq!(node.open(), []);
+    assert_eq!(all(&node.0).count(), 0);
 }
 
 #[test]

@@ -42,6 +42,8 @@ proptest! {
             prop_assert_eq!(all(super::after(&store, group, asked).expect("it reads")), after);
             let newest: Vec<_> = list.iter().rev().map(|(seq, id)| (*seq, id.clone())).collect();
             prop_assert_eq!(all(newest_first(&store, group).expect("it reads")), newest);
+            let id = at(&store, group, asked).expect("it reads");
+            prop_assert_eq!(id.as_ref(), list.get(&asked));
             prop_assert_eq!(count(&store, group).expect("it reads"), list.len() as u64);
         }
     }
