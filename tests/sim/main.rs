@@ -58,6 +58,7 @@ fn play_all(first: u64, count: u64, play: impl Fn(u64) + Sync) {
                         return;
                     }
                     if catch_unwind(AssertUnwindSafe(|| play(seed))).is_err() {
+                        println!("failed: SIM_SEED={seed}");
                         failed.lock().expect("no panic").push(seed);
                     }
                 }

@@ -74,7 +74,9 @@ fn same_content(a: &Event, b: &Event) -> bool {
 impl Model {
     /// What becomes of an event that is received at `now`.
     pub fn emit(&mut self, mut event: Event, now: Time, max_age: Duration) -> Emitted {
-        if event.observed_at.is_some_and(|at| at > now + REPLAY_WINDOW) {
+        // Requests are timed in whole seconds, so an event may be ahead by one more.
+        let latest = now + REPLAY_WINDOW + Duration::from_secs(1);
+        if event.observed_at.is_some_and(|at| at >= latest) {
             return Emitted::Invalid;
         }
         let id = (event.group.clone(), event.id.clone());
