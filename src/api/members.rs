@@ -3,6 +3,7 @@
 //! For what people write by hand and peers send: serde's derived readers speak of structs that
 //! nobody outside knows, give a place in place of a name, and take the last of two members.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,6 +11,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::payload::Payload;
+
+/// Characters of a name or a value that a message shows.
+const SHOWN: usize = 64;
 
 /// The members that were not asked for yet, in their order.
 #[derive(Debug)]
@@ -88,8 +92,9 @@ impl<'a> Members<'a> {
             return Err(MembersError(message));
         }
         let mut texts = BTreeMap::new();
-        for (key, value) in Self::read(value.get().as_bytes())?.0 {
-            let member = format!("{name}.{key}");
+        let members = Self::read(value.get().as_bytes());
+        for (key, value) in members.map_err(|wrong| MembersError(format!("{name}: {wrong}")))?.0 {
+            let member = format!("{name}.{}", short(&key));
             let value = text(&member, value)?;
             if texts.insert(key, value).is_some() {
                 return Err(MembersError(format!("{member}: is there twice")));
@@ -113,12 +118,20 @@ fn text(name: &str, value: &RawValue) -> Result<String, MembersError> {
     serde_json::from_str(value.get()).map_err(|_| wrong("holds an escape that is no character"))
 }
 
-fn describe(value: &RawValue) -> &str {
+fn describe(value: &RawValue) -> Cow<'_, str> {
     match value.get().as_bytes().first() {
-        Some(b'[') => "a list",
-        Some(b'{') => "an object",
-        Some(b'"') => "a string",
-        _ => value.get(),
+        Some(b'[') => "a list".into(),
+        Some(b'{') => "an object".into(),
+        Some(b'"') => "a string".into(),
+        _ => short(value.get()),
+    }
+}
+
+/// What was sent, as far as a message shows it.
+pub fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
     }
 }
 
@@ -167,6 +180,15 @@ mod tests {
             "p.k: is there twice"
         );
         assert!(wrong(r#"{"id": "\ud800"}"#, |m| m.text("id")).starts_with("id: "));
+    }
+
+    #[test]
+    fn what_was_sent_is_shown_in_part_and_a_key_that_is_no_text_is_told_of_its_member() {
+        let number = format!("{{\"id\": {}}}", "1".repeat(200_000));
+        assert!(wrong(&number, |m| m.text("id")).len() < 200);
+        let key = format!("{{\"p\": {{\"{}\": 1}}}}", "k".repeat(200_000));
+        assert!(wrong(&key, |m| m.texts("p")).len() < 200);
+        assert!(wrong(r#"{"p": {"\ud800": "x"}}"#, |m| m.texts("p")).starts_with("p: "));
     }
 
     #[test]

@@ -56,12 +56,14 @@ fn scan(paths: &[PathBuf]) -> Scan {
     Scanner::new(paths, Limits::default(), Arc::new(scan::Manifests)).scan(Duration::ZERO)
 }
 
-/// What is in force once everything that waits for another look has waited long enough.
+/// What is in force at the end of a start: what is gone from a file has been looked for once more,
+/// and what is held because so much is gone is still held.
 fn settled(mut set: AcceptedSet, scan: &Scan, now: Time) -> Manifests {
     let (mut memory, mut findings) = (Memory::default(), Findings::default());
-    for mono in [Duration::ZERO, Duration::from_secs(3600)] {
+    let waits = Waits::default();
+    for mono in [Duration::ZERO, waits.mass / 2] {
         let (at, mut new_uid) = (Moment { now, mono }, || Control::new_id(now));
-        let decision = decide(&set, memory, scan, at, &Waits::default(), &mut new_uid);
+        let decision = decide(&set, memory, scan, at, &waits, &mut new_uid);
         set.apply(decision.upserts, &decision.deletes);
         set.roots = decision.roots.unwrap_or(set.roots);
         (memory, findings) = (decision.memory, decision.findings);

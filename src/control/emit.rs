@@ -19,7 +19,7 @@ use crate::api::duration::GoDuration;
 use crate::api::event::{Event, time_of};
 use crate::api::fact::add;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec};
-use crate::api::members::{Members, MembersError};
+use crate::api::members::{Members, MembersError, short};
 use crate::api::payload::Payload;
 use crate::store::events::{Outcome, Receipt, Refusal, Room, accept, speaks_of};
 use crate::store::tables::FactRow;
@@ -29,6 +29,8 @@ use crate::store::{Revision, Scan, Store, StoreError, Txn};
 pub const MAX_BATCH_LINES: usize = 1_000;
 /// Bytes of lines in one transaction, at most.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// Members that are not known and are named in an answer.
+const NAMED: usize = 16;
 /// Bytes of one event as JSON, at most: a full payload with every character escaped, and room.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
@@ -229,12 +231,23 @@ fn one(
         Ok(outcome) => {
             // What needs no room takes none from others.
             group.made += u64::from(outcome == Outcome::New { made_fact: true } && left.is_some());
-            let ignored = request.unknown.iter().filter(|name| !SHOWN.contains(&name.as_str()));
-            Ok(Answer::accepted(id, outcome, ignored.cloned().collect()))
+            Ok(Answer::accepted(id, outcome, ignored(request)))
         }
         Err(Refusal::Store(error)) => Err(error.into()),
         Err(refusal) => Ok(Answer::refused(id, explain(&refusal, &group.spec))),
     }
+}
+
+/// The members that nobody knows, as far as an answer names them.
+fn ignored(request: &EmitRequest) -> Vec<String> {
+    let unknown = || request.unknown.iter().filter(|name| !SHOWN.contains(&name.as_str()));
+    let mut names: Vec<String> =
+        unknown().take(NAMED).map(|name| short(name).into_owned()).collect();
+    let more = unknown().count().saturating_sub(NAMED);
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    names
 }
 
 fn explain(refusal: &Refusal, spec: &EventGroupSpec) -> ApiError {

@@ -13,7 +13,7 @@ use crate::api::Time;
 use crate::api::accepted::{Accepted, SourceRef};
 use crate::api::object::ObjectKey;
 use crate::api::part::{Directive, DirectiveOp, Part};
-use crate::api::value::Value;
+use crate::api::value::{Map, Value, canonical_bytes};
 
 /// Why something proposed is not in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -303,12 +303,14 @@ pub(super) fn startup_address_conflict(startup: &Accepted, first: &Accepted) -> 
 /// Members of a Router's spec that a Router before it has as well, with another value: one document
 /// is printed, and has room for one of them.
 pub(super) fn member_conflicts(routers: &[&Accepted], of: &Accepted) -> Vec<StartupProblem> {
-    let spec =
-        |router: &&Accepted| router.resource.body.get("spec").and_then(Value::as_map).cloned();
+    fn spec(router: &Accepted) -> Option<&Map> {
+        router.resource.body.get("spec").and_then(Value::as_map)
+    }
     let before = routers.iter().take_while(|router| router.key() != of.key());
     let before: Vec<_> = before.filter_map(|router| Some((*router, spec(router)?))).collect();
-    let own = spec(&of).unwrap_or_default();
-    own.iter()
+    spec(of)
+        .into_iter()
+        .flat_map(Map::iter)
         .filter(|(member, _)| *member != "resources")
         .filter_map(|(member, value)| {
             let (first, shown) =
@@ -319,7 +321,8 @@ pub(super) fn member_conflicts(routers: &[&Accepted], of: &Accepted) -> Vec<Star
                 first.key(),
                 first.source
             );
-            (shown != value).then(|| startup_problem(of, (Reason::MemberConflict, message)))
+            (canonical_bytes(shown) != canonical_bytes(value))
+                .then(|| startup_problem(of, (Reason::MemberConflict, message)))
         })
         .collect()
 }

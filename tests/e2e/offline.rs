@@ -170,3 +170,18 @@ fn a_stopped_node_renders_and_reports_its_broken_files_as_the_daemon_would() {
     assert!(!with.contains("name: b") && !with.contains("name: gone"), "{with}");
     assert_eq!(without.stdout, with);
 }
+
+#[test]
+fn a_stopped_node_holds_on_to_what_is_gone_all_at_once_and_says_so() {
+    let node = Node::new();
+    let many: Vec<String> = (0..16).map(|n| wg_interface(&format!("i{n}"), 1400)).collect();
+    node.write("many.yaml", &many.join("---\n"));
+    let daemon = node.serve();
+    node.converge();
+    assert!(daemon.stop().success());
+    node.write("many.yaml", &many[0]);
+    let rendered = node.ctl("render").exits(0).stdout;
+    assert!(rendered.contains("name: i15"), "{rendered}");
+    let status = node.ctl("status").exits(0).stdout;
+    assert!(status.contains("15 of 16 objects are gone"), "{status}");
+}

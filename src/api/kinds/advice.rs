@@ -1,6 +1,7 @@
 //! What can be accepted and is most likely not what was meant: notes, never refusals.
 
 use super::place::{Place, Tree, inspect};
+use super::redact::REDACTED;
 use super::spec::Spec;
 use crate::api::decode::Problem;
 use crate::api::yaml::Node;
@@ -24,8 +25,19 @@ pub(super) fn on(spec: &Spec, node: &Node, base: &str) -> Vec<Problem> {
             }
             _ => {}
         }
+        ["privateKey", "presharedKey"].iter().for_each(|field| key(&at.field(field)));
     });
     notes
+}
+
+/// What routerctl shows of a key is none.
+fn key(at: &Place<'_>) {
+    if at.text() == Some(REDACTED) {
+        at.refuse_with(
+            format!("{REDACTED} is what routerctl shows in place of a key"),
+            "write the key itself, or its file, where this was printed from",
+        );
+    }
 }
 
 fn files(at: &Place<'_>, fields: &[&str]) {

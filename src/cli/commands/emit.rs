@@ -121,7 +121,12 @@ fn open(session: &mut Session, file: &Path) -> Result<Box<dyn Read + Send>, Fail
     if file == Path::new("-") {
         return session.stdin.take().ok_or_else(|| Failure::usage("stdin was read already"));
     }
-    match std::fs::File::open(file) {
+    let open = || -> std::io::Result<std::fs::File> {
+        let opened = std::fs::File::open(file)?;
+        let is_directory = opened.metadata()?.is_dir();
+        if is_directory { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(opened) }
+    };
+    match open() {
         Ok(opened) => Ok(Box::new(opened)),
         Err(error) => Err(Failure::new(INVALID, format!("{}: {error}", file.display()))),
     }

@@ -23,6 +23,10 @@ struct Verdict<'a> {
 
 pub(super) fn run(session: &mut Session, args: &ValidateArgs) -> Result<(), Failure> {
     let format = session.output.format(&[Format::Table, Format::Yaml, Format::Json])?;
+    if args.files.iter().any(|file| file == std::path::Path::new("-")) {
+        return Err(Failure::usage("-f -: it reads files, which its messages name")
+            .hint("save it first, as in: routerctl get all -o json > all.json"));
+    }
     let given = if args.files.is_empty() { &session.paths.config } else { &args.files };
     let Manifests { accepted, findings } = manifests::load(given, session.clock.now());
     let missing: Vec<String> = findings

@@ -431,3 +431,25 @@ fn a_file_that_is_not_named_from_the_root_is_noted_and_accepted() {
     assert_eq!(noted.len(), 1, "{noted:?}");
     assert!(noted[0].contains("spec.auth.secretFiles[1]"), "{noted:?}");
 }
+
+#[test]
+fn what_is_shown_in_place_of_a_key_is_noted_where_a_key_belongs() {
+    for (kind, spec) in [
+        ("WireGuardInterface", "privateKey: REDACTED, listenPort: 51820"),
+        (
+            "WireGuardPeer",
+            "interface: wg0, publicKey: k, allowedIPs: [10.0.0.0/8], presharedKey: REDACTED",
+        ),
+    ] {
+        let text = format!(
+            "apiVersion: net.routerd.net/v1alpha1\nkind: {kind}\nmetadata: {{name: n}}\nspec: {{{spec}}}\n"
+        );
+        let decoded = decode_resource(&node(&text), "");
+        let notes = match decoded {
+            Ok(decoded) => decoded.notes,
+            Err(refused) => panic!("{refused:?}"),
+        };
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].to_string().contains("in place of a key"), "{notes:?}");
+    }
+}
