@@ -47,6 +47,7 @@ use crate::federation::receiver::{Receivers, limits::Limits};
 use crate::plugin::{ProcessSpawner, adopt_orphans, keep_descriptors};
 use crate::runtime::{Shutdown, TaskGroup};
 use crate::sources::clock_set::ClockSet;
+pub use crate::sources::config_dir::RESCAN;
 use crate::sources::config_dir::{ConfigDir, Options};
 use crate::sources::node_time::SystemClock;
 use crate::sources::scan::Manifests;

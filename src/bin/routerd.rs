@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use routerd::daemon::{OpenError, ServeOptions, serve};
-use routerd::sources::config_dir::RESCAN;
+use routerd::daemon::{OpenError, RESCAN, ServeOptions, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Facts that one router observes become desired state on another.
