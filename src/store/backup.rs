@@ -1,11 +1,11 @@
 //! Backups: every row of the store in one file, as of one revision, and a store made of it.
 //!
-//! [`Store::backup`] copies the rows while the store is in use and then what changed meanwhile,
-//! the last of it on the writer, so that the file is the store at one revision. Nothing is held in
-//! memory but a page of rows. [`restore`] reads the file to its end before it touches anything,
-//! makes a store of it, and checks that its rows add up to what the backed up store counted. The
-//! store it makes has a new id: peers key what they delivered on the id, and send again what this
-//! store has lost.
+//! [`Store::backup`](super::Store::backup) copies the rows while the store is in use and then what
+//! changed meanwhile, the last of it on the writer, so that the file is the store at one revision.
+//! It holds no more than a page of rows itself. [`restore`] reads the file to its end before it
+//! touches anything, makes a store of it, and checks that its rows add up to what the backed up store
+//! counted. The store it makes has a new id: peers key what they delivered on the id, and send again
+//! what this store has lost.
 
 mod format;
 mod restore;
