@@ -198,7 +198,12 @@ impl Runner {
         for item in items {
             let key = SubFact { subscription: Arc::clone(subscription), fact: item.fact };
             let (plan, part, fact) = plan_now(&self.shared, &key);
-            let (Some(due), Some(fact)) = (plan.run, fact) else { continue };
+            let (Some(due), Some(fact)) = (plan.run, fact) else {
+                // Due no more, or not yet again: whoever asked for it thought it in hand, and nobody
+                // else knows when it will be.
+                self.plans.related(key);
+                continue;
+            };
             // The newest observation runs, whichever was asked for first.
             let item = Item { due, ..item.clone() };
             let previous_generation = part.map_or(0, |part| part.generation);

@@ -39,6 +39,10 @@ fn simulate<F: Future>(future: F) -> F::Output {
     runtime.block_on(future)
 }
 
+/// Seeds beyond those that are always played which found something: 57930 a run that was due, was put
+/// back for a host that failed, and was due no more when the clock had caught up; nobody asked again.
+const REGRESSIONS: &[u64] = &[57930];
+
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text:?} is not a number")))
@@ -75,6 +79,7 @@ fn histories_end_in_what_the_model_computes_from_scratch() {
     if let Some(seed) = number("SIM_SEED") {
         return play(seed);
     }
+    REGRESSIONS.iter().for_each(|seed| play(*seed));
     let count = number("SIM_COUNT").unwrap_or(HISTORIES);
     play_all(number("SIM_FIRST").unwrap_or(0), count, play);
 }
