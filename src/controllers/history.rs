@@ -90,15 +90,15 @@ impl Historian {
         let mut surplus = self.stored(group)?.saturating_sub(retention.max_events);
         let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
         let max_age = retention.max_age.get();
-        for &seq in superseded {
+        for (at, &seq) in superseded.iter().enumerate() {
             let Some(id) = order::at(&self.shared.store, group, seq)? else { continue };
             let Some(row) = self.event(group, seq, &id)? else { continue };
             let of_age = add(row.received_at, max_age);
             if surplus == 0 && of_age > now {
-                // Young: it is history, and comes of age.
+                // Young history, and so is what was received after it.
                 slice.due = slice.due.into_iter().chain([of_age]).min();
-                slice.young.push(seq);
-                continue;
+                slice.young.extend(&superseded[at..]);
+                break;
             }
             // A refresh may have made it current again.
             if !self.is_needed(&row, max_age, now)? {
