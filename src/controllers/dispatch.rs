@@ -130,6 +130,13 @@ impl Dispatch {
         true
     }
 
+    /// Whether this run waits or is under way.
+    pub fn has(&self, key: &SubFact, run_key: &str) -> bool {
+        let waiting = self.queues.get(&key.subscription).and_then(|q| q.items.get(&key.fact));
+        let waiting = waiting.map(|waiting| &waiting.item.due.run_key);
+        waiting.into_iter().chain(self.running.get(key)).any(|known| known == run_key)
+    }
+
     /// Items of a batch that did not come to its end are due as before; they have waited already.
     pub fn put_back(
         &mut self,

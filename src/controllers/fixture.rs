@@ -375,7 +375,7 @@ impl Bench {
     /// Whether the last run for the event's fact was given up.
     pub fn is_dead(&self, event: &Event) -> bool {
         let key = SubFact { subscription: SUB.into(), fact: FactId::of(event) };
-        super::planner::plan_now(&self.shared, &key).0.dead
+        super::planner::plan_now(&self.shared, &key).plan.dead
     }
 
     pub fn runs(&self) -> Vec<RunRecord> {

@@ -158,7 +158,7 @@ fn items(
     let world_end = |subject: &Subject| {
         let key =
             SubFact { subscription: Arc::clone(&ended.subscription), fact: subject.item.fact };
-        plan_now(shared, &key).0.wanted
+        plan_now(shared, &key).plan.wanted
     };
     ended
         .subjects

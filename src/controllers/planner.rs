@@ -15,7 +15,7 @@ use super::plan::{Inputs, Observed, PartStep, Plan, Subscribed, plan};
 use super::runner::PluginSlot;
 use super::world::{Fact, SubFact, Subscription, World};
 use crate::api::Time;
-use crate::api::fact::FactId;
+use crate::api::fact::{FactId, add};
 use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
@@ -37,14 +37,70 @@ pub enum PlanError {
     Write(#[from] WriteError<StoreError>),
 }
 
+/// How long a part's write waits for a run that is about to start: its intent takes it along, and
+/// both are one commit.
+const RIDE: Duration = Duration::from_secs(1);
+
 /// What a plan was made from and what it says.
-struct Looked {
-    plan: Plan,
-    part: Option<Arc<Part>>,
+pub struct Looked {
+    /// What to do.
+    pub plan: Plan,
+    /// The part there is.
+    pub part: Option<Arc<Part>>,
+    /// The fact, if it is known.
+    pub fact: Option<Arc<Fact>>,
     work: Option<Arc<Work>>,
-    fact: Option<Arc<Fact>>,
     subscription: Option<Arc<Subscription>>,
     now: Time,
+}
+
+impl Looked {
+    /// Whether there is something to write.
+    fn writes(&self) -> bool {
+        self.plan.part != PartStep::Keep || self.plan.forget_work || self.plan.forget_failure
+    }
+
+    /// Whether the write is only about a part that a due run replaces, and can wait for the run's
+    /// intent: the part does not end meanwhile.
+    pub fn can_ride(&self) -> bool {
+        let lasts = self.part.as_ref().is_some_and(|p| p.expires_at > add(self.now, 2 * RIDE));
+        let put = matches!(self.plan.part, PartStep::Put(_));
+        put && lasts && self.plan.run.is_some()
+    }
+
+    /// Writes what the plan says, unless the rows it was made from have changed since: then their
+    /// change triggers the next plan.
+    pub fn carry_out(&self, txn: &mut Txn<'_>, key: &SubFact) -> Result<(), StoreError> {
+        let row = (key.subscription.to_string(), key.fact);
+        let Self { plan, part, work, .. } = self;
+        if txn.get::<Part>(&row)?.as_ref() != part.as_deref()
+            || txn.get::<Work>(&row)?.as_ref() != work.as_deref()
+        {
+            return Ok(());
+        }
+        match &plan.part {
+            PartStep::Keep => {}
+            PartStep::Put(part) => txn.put(&**part)?,
+            PartStep::Delete => {
+                txn.delete::<Part>(&row)?;
+                if let Some(part) = part {
+                    part_status::forget(txn, part)?;
+                }
+            }
+        }
+        match work.as_deref().filter(|_| plan.forget_work || plan.forget_failure) {
+            Some(work) if !plan.forget_work && work.is_worth_keeping() => {
+                txn.put(&Work { failing: None, ..work.clone() })?;
+            }
+            Some(_) => txn.delete::<Work>(&row)?,
+            None => {}
+        }
+        // In one transaction: once the part retires, no clock brings the fact back.
+        if let Some((end, fact)) = plan.ended.zip(self.fact.as_ref()) {
+            record_end(txn, &row.1, fact.seq, end)?;
+        }
+        Ok(())
+    }
 }
 
 impl Planner {
@@ -53,58 +109,19 @@ impl Planner {
         Self { shared, slots }
     }
 
-    fn look(&self, key: &SubFact) -> Looked {
-        let world = self.shared.world();
-        look(&world, key, self.shared.clock.now(), |path| (self.shared.identify)(path))
-    }
-
-    /// Writes what the plan says, unless the rows it was made from have changed since: then their
-    /// change triggers the next plan.
-    async fn write(&self, key: &SubFact, looked: &Looked) -> Result<(), PlanError> {
-        let row = (key.subscription.to_string(), key.fact);
-        let (part, work) = (looked.part.clone(), looked.work.clone());
-        let step = looked.plan.part.clone();
-        let (forget, forget_failure) = (looked.plan.forget_work, looked.plan.forget_failure);
-        let ended = looked.plan.ended.zip(looked.fact.as_ref().map(|fact| fact.seq));
-        let wrote = self.shared.store.write(move |txn| {
-            if txn.get::<Part>(&row)?.as_ref() != part.as_deref()
-                || txn.get::<Work>(&row)?.as_ref() != work.as_deref()
-            {
-                return Ok::<_, StoreError>(());
-            }
-            match &step {
-                PartStep::Keep => {}
-                PartStep::Put(part) => txn.put(&**part)?,
-                PartStep::Delete => {
-                    txn.delete::<Part>(&row)?;
-                    if let Some(part) = &part {
-                        part_status::forget(txn, part)?;
-                    }
-                }
-            }
-            match work.as_deref().filter(|_| forget || forget_failure) {
-                Some(work) if !forget && work.is_worth_keeping() => {
-                    txn.put(&Work { failing: None, ..work.clone() })?;
-                }
-                Some(_) => txn.delete::<Work>(&row)?,
-                None => {}
-            }
-            // In one transaction: once the part retires, no clock brings the fact back.
-            if let Some((end, seq)) = ended {
-                record_end(txn, &row.1, seq, end)?;
-            }
-            Ok(())
-        });
-        wrote.await?;
+    async fn write(&self, key: &SubFact, looked: Looked) -> Result<(), PlanError> {
+        let key = key.clone();
+        self.shared.store.write(move |txn| looked.carry_out(txn, &key)).await?;
         Ok(())
     }
 
-    fn dispatch(&self, key: &SubFact, looked: &Looked) {
+    /// Hands a due run on. Returns whether it is news, and not to be waited for.
+    fn dispatch(&self, key: &SubFact, looked: &Looked) -> bool {
         let (Some(due), Some(subscription), Some(fact)) =
             (&looked.plan.run, &looked.subscription, &looked.fact)
         else {
             self.shared.dispatch().forget(key);
-            return;
+            return false;
         };
         let trigger = &subscription.spec.trigger;
         let plugin: Arc<str> = trigger.plugin_ref.as_str().into();
@@ -120,6 +137,7 @@ impl Planner {
         let concurrency =
             self.shared.world().objects.plugin(&plugin).map_or(1, |p| p.spec.concurrency);
         let mut dispatch = self.shared.dispatch();
+        let is_news = windows == Windows::default() && !dispatch.has(key, &due.run_key);
         if dispatch.want(&key.subscription, &plugin, windows, item, Instant::now()) {
             // All slots busy: the one that ends first looks again by itself.
             if let Some(slot) = dispatch.idle_slot(&plugin, concurrency) {
@@ -127,6 +145,7 @@ impl Planner {
                 self.slots.related(PluginSlot { plugin, slot });
             }
         }
+        is_news
     }
 }
 
@@ -189,10 +208,9 @@ fn look(
 }
 
 /// Plans for `key` as the world is now; for those who must know whether a run is still due.
-pub fn plan_now(shared: &Shared, key: &SubFact) -> (Plan, Option<Arc<Part>>, Option<Arc<Fact>>) {
+pub fn plan_now(shared: &Shared, key: &SubFact) -> Looked {
     let world = shared.world();
-    let looked = look(&world, key, shared.clock.now(), |path| (shared.identify)(path));
-    (looked.plan, looked.part, looked.fact)
+    look(&world, key, shared.clock.now(), |path| (shared.identify)(path))
 }
 
 /// What runs may not overlap about: the subject, or the fact itself where there is none.
@@ -220,17 +238,24 @@ impl Reconciler for Planner {
     type Error = PlanError;
 
     async fn reconcile(&self, key: &SubFact) -> Result<Action, PlanError> {
-        let looked = self.look(key);
-        let plan = &looked.plan;
-        if plan.part != PartStep::Keep || plan.forget_work || plan.forget_failure {
-            fail::fail_point!("planner::before_write");
-            self.write(key, &looked).await?;
+        let looked = plan_now(&self.shared, key);
+        let wait = wait(&looked.plan, looked.now);
+        let starts = self.dispatch(key, &looked);
+        if starts && looked.can_ride() {
+            // Should the run not start, it is asked for no more by the next look, which writes.
+            return Ok(Action::HoldFor(RIDE));
         }
-        self.dispatch(key, &looked);
-        Ok(wait(plan, looked.now))
+        if looked.writes() {
+            fail::fail_point!("planner::before_write");
+            self.write(key, looked).await?;
+        }
+        Ok(wait)
     }
 
     fn classify(&self, _: &PlanError) -> Failure {
         Failure::Retry
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use super::Shared;
 use super::dispatch::{Item, Pick};
 use super::outcome::{Ended, Kept, record};
 use super::plan::Due;
-use super::planner::plan_now;
+use super::planner::{Looked, plan_now};
 use super::process::{run_spec, verdict};
 use super::request::{Subject, batch_key, request};
 use super::voice::Voice;
@@ -193,21 +193,23 @@ impl Runner {
     }
 
     /// The items that the planner would still run, with their facts.
-    fn still_due(&self, subscription: &Arc<str>, items: &[Item]) -> Vec<Subject> {
+    fn still_due(&self, subscription: &Arc<str>, items: &[Item]) -> Vec<Intended> {
         let mut subjects = Vec::with_capacity(items.len());
         for item in items {
             let key = SubFact { subscription: Arc::clone(subscription), fact: item.fact };
-            let (plan, part, fact) = plan_now(&self.shared, &key);
-            let (Some(due), Some(fact)) = (plan.run, fact) else {
+            let looked = plan_now(&self.shared, &key);
+            let (Some(due), Some(fact)) = (&looked.plan.run, &looked.fact) else {
                 // Due no more, or not yet again: whoever asked for it thought it in hand, and nobody
                 // else knows when it will be.
                 self.plans.related(key);
                 continue;
             };
             // The newest observation runs, whichever was asked for first.
-            let item = Item { due, ..item.clone() };
-            let previous_generation = part.map_or(0, |part| part.generation);
-            subjects.push(Subject { item, fact, previous_generation });
+            let item = Item { due: due.clone(), ..item.clone() };
+            let previous_generation = looked.part.as_ref().map_or(0, |part| part.generation);
+            let subject = Subject { item, fact: Arc::clone(fact), previous_generation };
+            let part = looked.can_ride().then_some((key, looked));
+            subjects.push(Intended { subject, part });
         }
         subjects
     }
@@ -220,17 +222,20 @@ impl Runner {
         plugin: &Plugin,
         subscription: &Arc<str>,
         uid: &str,
-        subjects: Vec<Subject>,
+        due: Vec<Intended>,
     ) -> Result<Vec<Subject>, RunError> {
-        if subjects.is_empty() {
-            return Ok(subjects);
+        if due.is_empty() {
+            return Ok(Vec::new());
         }
         let (name, uid) = (subscription.to_string(), uid.to_owned());
         let now = self.shared.clock.now();
         let executable = (self.shared.identify)(&plugin.spec.executable);
         let intended = self.shared.store.write(move |txn| {
-            let mut kept = Vec::with_capacity(subjects.len());
-            for subject in subjects {
+            let mut kept = Vec::with_capacity(due.len());
+            for Intended { subject, part } in due {
+                if let Some((key, looked)) = part {
+                    looked.carry_out(txn, &key)?;
+                }
                 let fact = subject.item.fact;
                 let newest = find(txn, &fact)?;
                 if newest.is_none_or(|row| row.event_id != subject.item.due.event_id) {
@@ -268,6 +273,13 @@ impl Runner {
             self.plans.related(SubFact { subscription: Arc::clone(subscription), fact });
         }
     }
+}
+
+/// A run that is about to start.
+struct Intended {
+    subject: Subject,
+    /// What the plan says of the part, to be written in the same commit.
+    part: Option<(SubFact, Looked)>,
 }
 
 /// What a warm process of the plugin is made of; `None` where each run has a process of its own.
