@@ -57,8 +57,6 @@ struct Slice {
     more: bool,
     /// When the next event comes of age.
     due: Option<Time>,
-    /// Superseded ones that are too young to go.
-    young: Vec<u64>,
 }
 
 impl Historian {
@@ -82,7 +80,7 @@ impl Historian {
     fn slice(
         &self,
         group: &str,
-        superseded: &[u64],
+        superseded: &mut Superseded<'_>,
         walk: &Walk,
         retention: &Retention,
         now: Time,
@@ -90,14 +88,19 @@ impl Historian {
         let mut surplus = self.stored(group)?.saturating_sub(retention.max_events);
         let mut slice = Slice { cursor: walk.cursor, ..Slice::default() };
         let max_age = retention.max_age.get();
-        for (at, &seq) in superseded.iter().enumerate() {
+        while let Some(seq) = superseded.next() {
+            if superseded.taken.len() > SLICE {
+                superseded.put_back_last();
+                slice.more = true;
+                break;
+            }
             let Some(id) = order::at(&self.shared.store, group, seq)? else { continue };
             let Some(row) = self.event(group, seq, &id)? else { continue };
             let of_age = add(row.received_at, max_age);
             if surplus == 0 && of_age > now {
                 // Young history, and so is what was received after it.
                 slice.due = slice.due.into_iter().chain([of_age]).min();
-                slice.young.extend(&superseded[at..]);
+                superseded.put_back_last();
                 break;
             }
             // A refresh may have made it current again.
@@ -237,28 +240,50 @@ impl Historian {
     }
 }
 
-/// Events that are current no more, taken to be looked at; they go back if that does not come to its
-/// end.
+/// Events that are current no more, taken one by one to be looked at, so that the many that are too
+/// young cost nothing. What was taken goes back if the look does not come to its end.
 struct Superseded<'a> {
     shared: &'a Shared,
     group: &'a str,
-    events: Vec<u64>,
+    /// How far the walk has come: what lies after it is still to be passed over.
+    up_to: u64,
+    taken: Vec<u64>,
 }
 
 impl<'a> Superseded<'a> {
-    fn take(shared: &'a Shared, group: &'a str, up_to: u64) -> Self {
-        let events = shared.world_mut().history.take_superseded(group, up_to);
-        Self { shared, group, events }
+    fn new(shared: &'a Shared, group: &'a str, up_to: u64) -> Self {
+        Self { shared, group, up_to, taken: Vec::new() }
+    }
+
+    /// The place of the next one, taken before it is looked at: if it is superseded anew meanwhile,
+    /// that stays known.
+    fn next(&mut self) -> Option<u64> {
+        let seq = self.shared.world_mut().history.take_superseded(self.group, self.up_to)?;
+        self.taken.push(seq);
+        Some(seq)
+    }
+
+    fn put_back_last(&mut self) {
+        let last = self.taken.len().saturating_sub(1);
+        self.put_back_from(last);
+    }
+
+    /// What was taken is dealt with.
+    fn settle(mut self) {
+        self.taken.clear();
+    }
+
+    fn put_back_from(&mut self, at: usize) {
+        let mut world = self.shared.world_mut();
+        self.taken.drain(at..).for_each(|seq| world.history.superseded(self.group, seq));
     }
 }
 
 impl Drop for Superseded<'_> {
     fn drop(&mut self) {
-        if self.events.is_empty() {
-            return;
+        if !self.taken.is_empty() {
+            self.put_back_from(0);
         }
-        let mut world = self.shared.world_mut();
-        self.events.drain(..).for_each(|seq| world.history.superseded(self.group, seq));
     }
 }
 
@@ -287,12 +312,12 @@ impl Reconciler for Historian {
         let max_age = retention.max_age.get();
         let mut walk = self.walk(group);
         let more_ends = self.record_ends(group, max_age, now).await?;
-        let mut superseded = Superseded::take(&self.shared, group, walk.cursor);
-        let slice = self.slice(group, &superseded.events, &walk, &retention, now)?;
+        let mut superseded = Superseded::new(&self.shared, group, walk.cursor);
+        let slice = self.slice(group, &mut superseded, &walk, &retention, now)?;
         if !slice.prune.is_empty() {
             self.prune(group, slice.prune, now).await?;
         }
-        superseded.events = slice.young;
+        superseded.settle();
         walk.cursor = slice.cursor;
         let next_id = self.forget_ids(group, now).await?;
         self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(group), walk);

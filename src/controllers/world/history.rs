@@ -31,10 +31,10 @@ impl History {
         self.superseded.entry(group.to_owned()).or_default().insert(seq);
     }
 
-    /// Takes the superseded events up to `seq`.
-    pub fn take_superseded(&mut self, group: &str, seq: u64) -> Vec<u64> {
-        let Some(superseded) = self.superseded.get_mut(group) else { return Vec::new() };
-        let later = superseded.split_off(&(seq + 1));
-        std::mem::replace(superseded, later).into_iter().collect()
+    /// Takes the first superseded event, if it is one up to `seq`.
+    pub fn take_superseded(&mut self, group: &str, seq: u64) -> Option<u64> {
+        let superseded = self.superseded.get_mut(group)?;
+        let first = *superseded.first()?;
+        (first <= seq).then(|| superseded.pop_first()).flatten()
     }
 }
