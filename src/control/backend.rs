@@ -17,7 +17,7 @@ use crate::api::condition::Condition;
 use crate::api::part::Part;
 use crate::api::run::{Failing, Work};
 use crate::store::Revision;
-use crate::store::events::Room;
+use crate::store::events::Reception;
 
 /// The running daemon, seen from its control socket. All but [`converge`](Live::converge) answer
 /// from memory at once: they are called on the tasks of the server.
@@ -64,8 +64,8 @@ pub trait Live: Send + Sync + 'static {
     /// What is ready, running, debouncing or backing off now; with `deliveries` the peers too.
     fn pending(&self, deliveries: bool) -> Vec<Pending>;
 
-    /// Room for new live facts.
-    fn room(&self) -> Arc<dyn Room>;
+    /// The daemon's part in accepting events.
+    fn reception(&self) -> Arc<dyn Reception>;
 
     /// Figures of each group, by name.
     fn groups(&self) -> BTreeMap<String, GroupFigures>;

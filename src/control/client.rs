@@ -244,11 +244,29 @@ impl Client {
         let stream = self.connect().await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
-        // Its errors reach us through the response; a connection that ends is no error by itself.
-        tokio::spawn(connection);
-        let answered = tokio::time::timeout(wait, sender.send_request(request)).await;
-        let response =
-            answered.map_err(|_| self.stalled(wait))?.map_err(|error| self.not_http(&error))?;
+        // Driven here until there is an answer, for to hand each step to another task takes as long
+        // as the answer. Its errors reach us through the response; a connection that ends is no
+        // error by itself.
+        let mut connection = Box::pin(connection);
+        let mut ended = false;
+        let answered = tokio::time::timeout(wait, async {
+            let mut answer = std::pin::pin!(sender.send_request(request));
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = answer.as_mut() => return answer,
+                    _ = connection.as_mut(), if !ended => ended = true,
+                }
+            }
+        });
+        let response = answered
+            .await
+            .map_err(|_| self.stalled(wait))?
+            .map_err(|error| self.not_http(&error))?;
+        if !ended {
+            // The rest of the body.
+            tokio::spawn(connection);
+        }
         if !response.headers().contains_key(SERVER_HEADER) {
             return Err(ClientError::NotRouterd(self.socket.clone()));
         }

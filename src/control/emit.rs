@@ -21,7 +21,7 @@ use crate::api::fact::add;
 use crate::api::kinds::federation::{EventGroupSpec, EventSubscriptionSpec};
 use crate::api::members::{Members, MembersError, short};
 use crate::api::payload::Payload;
-use crate::store::events::{Outcome, Receipt, Refusal, Room, accept, speaks_of};
+use crate::store::events::{Outcome, Receipt, Reception, Refusal, accept, speaks_of};
 use crate::store::tables::FactRow;
 use crate::store::{Revision, Scan, Store, StoreError, Txn};
 
@@ -126,8 +126,8 @@ const SHOWN: &[&str] =
 
 /// Where live facts are counted.
 pub(super) enum Counting {
-    /// By the daemon.
-    Live(Arc<dyn Room>),
+    /// By the daemon, which also writes what the events make due.
+    Live(Arc<dyn Reception>),
     /// Row by row, when a transaction begins: nobody else writes meanwhile.
     RowByRow,
 }
@@ -190,8 +190,11 @@ fn run(txn: &mut Txn<'_>, batch: &Batch) -> Result<Vec<Answer>, ApiError> {
         };
         answers.push(answer);
     }
-    if let Counting::Live(room) = &batch.counting {
-        groups.found.iter().for_each(|(name, group)| room.made(txn.revision(), name, group.made));
+    if let Counting::Live(reception) = &batch.counting {
+        groups
+            .found
+            .iter()
+            .for_each(|(name, group)| reception.made(txn.revision(), name, group.made));
     }
     Ok(answers)
 }
@@ -214,9 +217,10 @@ fn one(
         Err(error) => return Ok(Answer::refused(given, error)),
     };
     let id = event.id.clone();
+    let key = (event.group.clone(), event.id.clone());
     let left = match (&group.counted, &batch.counting) {
         (Some(counted), _) => counted.left(txn, &event)?,
-        (None, Counting::Live(room)) => room.left(txn, &event)?,
+        (None, Counting::Live(reception)) => reception.left(txn, &event)?,
         (None, Counting::RowByRow) => None,
     };
     let receipt = Receipt {
@@ -229,6 +233,9 @@ fn one(
     };
     match accept(txn, index, event, &receipt) {
         Ok(outcome) => {
+            if let (Outcome::New { .. }, Counting::Live(reception)) = (outcome, &batch.counting) {
+                reception.accepted(txn, &key, now)?;
+            }
             // What needs no room takes none from others.
             group.made += u64::from(outcome == Outcome::New { made_fact: true } && left.is_some());
             Ok(Answer::accepted(id, outcome, ignored(request)))
@@ -442,7 +449,7 @@ impl Counted {
         Ok(Self { limit: spec.limits.max_live_facts, live, retracted_by })
     }
 
-    /// As the daemon counts, see [`Room::left`].
+    /// As the daemon counts, see [`Reception::left`].
     fn left(&self, txn: &Txn<'_>, event: &Event) -> Result<Option<u64>, StoreError> {
         let retracts = |r#type: &str| self.retracted_by.contains_key(r#type);
         if let Some(retracted) = self.retracted_by.get(&event.r#type)

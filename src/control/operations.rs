@@ -291,7 +291,7 @@ impl Control {
 
     async fn emit_parsed(&self, events: Vec<emit::Parsed>, bytes: usize) -> Vec<Answer> {
         let (counting, fallback) = match &self.behind {
-            Behind::Daemon(live) => (Counting::Live(live.room()), Arc::new(BTreeMap::new())),
+            Behind::Daemon(live) => (Counting::Live(live.reception()), Arc::new(BTreeMap::new())),
             Behind::Nobody(offline) => (Counting::RowByRow, offline.groups()),
         };
         let batch = Batch { now: self.reader.now(), counting, fallback, events };

@@ -15,6 +15,7 @@ use super::Shared;
 use super::dispatch::GATHER;
 use super::follow::{Follower, StoreSource, Triggers};
 use super::history::Historian;
+use super::intents::intend;
 use super::planner::Planner;
 use super::runner::{PluginSlot, Runner};
 use super::world::SubFact;
@@ -214,7 +215,8 @@ impl Bench {
         self.follow().await;
     }
 
-    async fn accept(&self, group: &str, kind: &str, name: &str, spec: Json) {
+    /// Puts one manifest, without anybody taking it in.
+    pub async fn accept(&self, group: &str, kind: &str, name: &str, spec: Json) {
         let body = json!({
             "apiVersion": format!("{group}.routerd.net/v1alpha1"), "kind": kind,
             "metadata": {"name": name}, "spec": spec,
@@ -289,7 +291,16 @@ impl Bench {
             max_age: self.shared.world().objects.max_age("g"),
             room: Some(1000),
         };
-        let wrote = self.store.write(move |txn| accept(txn, 0, event, &receipt)).await;
+        let shared = Arc::clone(&self.shared);
+        let wrote = self.store.write(move |txn| {
+            let key = (event.group.clone(), event.id.clone());
+            let outcome = accept(txn, 0, event, &receipt)?;
+            if matches!(outcome, events::Outcome::New { .. }) {
+                intend(&shared, txn, &key, receipt.now)?;
+            }
+            Ok(outcome)
+        });
+        let wrote = wrote.await;
         wrote.map(|committed| committed.value)
     }
 

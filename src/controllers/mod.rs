@@ -21,6 +21,7 @@ pub mod dispatch;
 mod fixture;
 pub mod follow;
 pub mod history;
+mod intents;
 pub mod matcher;
 pub mod outcome;
 pub mod output;

@@ -193,7 +193,8 @@ fn settle(txn: &mut Txn<'_>, context: &Context, item: &Item, run: u64) -> Result
         .get::<Work>(&row)?
         .filter(|work| work.subscription_uid == uid)
         .unwrap_or_else(|| Work::new(name, row.1, uid));
-    work.intent = None;
+    // A newer event may have written its own.
+    work.intent.take_if(|intent| intent.run_key == due.run_key);
     match &item.share {
         Ok(content) => {
             // Without a wanted fact there is nothing to serve. The success is remembered all the

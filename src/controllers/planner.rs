@@ -37,9 +37,8 @@ pub enum PlanError {
     Write(#[from] WriteError<StoreError>),
 }
 
-/// How long a part's write waits for a run that is about to start: its intent takes it along, and
-/// both are one commit.
-const RIDE: Duration = Duration::from_secs(1);
+/// How long the write of a part waits for a run that is about to replace it.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What a plan was made from and what it says.
 pub struct Looked {
@@ -60,17 +59,25 @@ impl Looked {
         self.plan.part != PartStep::Keep || self.plan.forget_work || self.plan.forget_failure
     }
 
-    /// Whether the write is only about a part that a due run replaces, and can wait for the run's
-    /// intent: the part does not end meanwhile.
-    pub fn can_ride(&self) -> bool {
-        let lasts = self.part.as_ref().is_some_and(|p| p.expires_at > add(self.now, 2 * RIDE));
+    /// Whether the write is only about a part that a due run replaces, and can wait for that: the
+    /// part does not end meanwhile.
+    fn can_wait(&self) -> bool {
+        let lasts = self.part.as_ref().is_some_and(|p| p.expires_at > add(self.now, 2 * SOON));
         let put = matches!(self.plan.part, PartStep::Put(_));
         put && lasts && self.plan.run.is_some()
     }
 
+    /// Whether the intent of the due run is durable.
+    pub fn is_intended(&self) -> bool {
+        let intent = self.work.as_ref().and_then(|work| work.intent.as_ref());
+        intent
+            .zip(self.plan.run.as_ref())
+            .is_some_and(|(intent, due)| intent.run_key == due.run_key)
+    }
+
     /// Writes what the plan says, unless the rows it was made from have changed since: then their
     /// change triggers the next plan.
-    pub fn carry_out(&self, txn: &mut Txn<'_>, key: &SubFact) -> Result<(), StoreError> {
+    fn carry_out(&self, txn: &mut Txn<'_>, key: &SubFact) -> Result<(), StoreError> {
         let row = (key.subscription.to_string(), key.fact);
         let Self { plan, part, work, .. } = self;
         if txn.get::<Part>(&row)?.as_ref() != part.as_deref()
@@ -241,9 +248,9 @@ impl Reconciler for Planner {
         let looked = plan_now(&self.shared, key);
         let wait = wait(&looked.plan, looked.now);
         let starts = self.dispatch(key, &looked);
-        if starts && looked.can_ride() {
-            // Should the run not start, it is asked for no more by the next look, which writes.
-            return Ok(Action::HoldFor(RIDE));
+        if starts && looked.can_wait() {
+            // The next look writes, for then the run is no news.
+            return Ok(Action::HoldFor(SOON));
         }
         if looked.writes() {
             fail::fail_point!("planner::before_write");

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Shared;
+use super::intents::intend;
+use crate::api::Time;
 use crate::api::event::Event;
 use crate::runtime::Progress;
-use crate::store::events::{Room, speaks_of};
+use crate::store::events::{Reception, speaks_of};
 use crate::store::{Revision, StoreError, Txn};
 
 /// Facts that each transaction made in one group, by its revision.
@@ -45,7 +47,7 @@ impl Quota {
     }
 }
 
-impl Room for Quota {
+impl Reception for Quota {
     fn left(&self, txn: &Txn<'_>, event: &Event) -> Result<Option<u64>, StoreError> {
         // First what the world may not have, then the world: what arrives between the two is counted
         // twice, never missed.
@@ -70,6 +72,15 @@ impl Room for Quota {
         } else if let Some(made) = all.get_mut(group) {
             made.remove(&revision);
         }
+    }
+
+    fn accepted(
+        &self,
+        txn: &mut Txn<'_>,
+        event: &(String, String),
+        now: Time,
+    ) -> Result<(), StoreError> {
+        intend(&self.shared, txn, event, now)
     }
 }
 

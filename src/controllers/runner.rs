@@ -22,18 +22,19 @@ use super::Shared;
 use super::dispatch::{Item, Pick};
 use super::outcome::{Ended, Kept, record};
 use super::plan::Due;
-use super::planner::{Looked, plan_now};
+use super::planner::plan_now;
 use super::process::{run_spec, verdict};
 use super::request::{Subject, batch_key, request};
 use super::voice::Voice;
 use super::world::{Plugin, SubFact};
+use crate::api::Time;
 use crate::api::fact::FactId;
 use crate::api::kinds::plugin::Protocol;
 use crate::api::object::ObjectKey;
 use crate::api::run::{Intent, Work};
 use crate::plugin::{Exit, HostError, Spawner, TrustWarning, WarmSpec};
 use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
-use crate::store::facts::find;
+use crate::store::facts::{Lookup, find};
 use crate::store::{StoreError, WriteError};
 
 /// One of the runs that a plugin may have at the same time.
@@ -193,7 +194,7 @@ impl Runner {
     }
 
     /// The items that the planner would still run, with their facts.
-    fn still_due(&self, subscription: &Arc<str>, items: &[Item]) -> Vec<Intended> {
+    fn still_due(&self, subscription: &Arc<str>, items: &[Item]) -> Vec<Wanted> {
         let mut subjects = Vec::with_capacity(items.len());
         for item in items {
             let key = SubFact { subscription: Arc::clone(subscription), fact: item.fact };
@@ -208,60 +209,49 @@ impl Runner {
             let item = Item { due: due.clone(), ..item.clone() };
             let previous_generation = looked.part.as_ref().map_or(0, |part| part.generation);
             let subject = Subject { item, fact: Arc::clone(fact), previous_generation };
-            let part = looked.can_ride().then_some((key, looked));
-            subjects.push(Intended { subject, part });
+            subjects.push(Wanted { subject, is_intended: looked.is_intended() });
         }
         subjects
     }
 
-    /// Makes the intent durable. What the store says counts, for the world may not have taken it in
-    /// yet: a run that succeeded or failed just now, or whose event is no longer the newest, is left
-    /// out.
+    /// Sees to it that the intents are durable; most were written with their events. What the store
+    /// says counts, for the world may not have taken it in yet: a run that succeeded or failed just
+    /// now, or whose event is no longer the newest, is left out.
     async fn intend(
         &self,
         plugin: &Plugin,
         subscription: &Arc<str>,
         uid: &str,
-        due: Vec<Intended>,
+        wanted: Vec<Wanted>,
     ) -> Result<Vec<Subject>, RunError> {
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (name, uid) = (subscription.to_string(), uid.to_owned());
-        let now = self.shared.clock.now();
-        let executable = (self.shared.identify)(&plugin.spec.executable);
-        let intended = self.shared.store.write(move |txn| {
-            let mut kept = Vec::with_capacity(due.len());
-            for Intended { subject, part } in due {
-                if let Some((key, looked)) = part {
-                    looked.carry_out(txn, &key)?;
+        let stand = Stand {
+            subscription: subscription.to_string(),
+            uid: uid.to_owned(),
+            now: self.shared.clock.now(),
+            executable: (self.shared.identify)(&plugin.spec.executable),
+        };
+        let mut kept = Vec::with_capacity(wanted.len());
+        if wanted.iter().all(|wanted| wanted.is_intended) {
+            for Wanted { subject, .. } in wanted {
+                if stand.work(&self.shared.store, &subject)?.is_some() {
+                    kept.push(subject);
                 }
-                let fact = subject.item.fact;
-                let newest = find(txn, &fact)?;
-                if newest.is_none_or(|row| row.event_id != subject.item.due.event_id) {
-                    continue;
-                }
-                let due: &Due = &subject.item.due;
-                let old =
-                    txn.get::<Work>(&(name.clone(), fact))?.filter(|w| w.subscription_uid == uid);
-                let mut work = old.unwrap_or_else(|| Work::new(&name, fact, &uid));
-                // It succeeded meanwhile, or an operator asked for another run.
-                if due.renewal < work.next_renewal() {
-                    continue;
-                }
-                let failed = work.failing.as_ref().filter(|f| f.run_key == due.run_key);
-                if failed.is_some_and(|failed| !failed.is_over(now, executable.as_deref())) {
-                    continue;
-                }
-                if work.intent.as_ref().is_none_or(|intent| intent.run_key != due.run_key) {
-                    work.intent = Some(Intent { run_key: due.run_key.clone(), at: now });
-                }
-                txn.put(&work)?;
-                kept.push(subject);
             }
-            Ok::<_, StoreError>(kept)
-        });
-        let kept = intended.await?.value;
+        } else {
+            let intended = self.shared.store.write(move |txn| {
+                for Wanted { subject, .. } in wanted {
+                    let Some(mut work) = stand.work(txn, &subject)? else { continue };
+                    let run_key = &subject.item.due.run_key;
+                    if work.intent.as_ref().is_none_or(|intent| intent.run_key != *run_key) {
+                        work.intent = Some(Intent { run_key: run_key.clone(), at: stand.now });
+                    }
+                    txn.put(&work)?;
+                    kept.push(subject);
+                }
+                Ok::<_, StoreError>(kept)
+            });
+            kept = intended.await?.value;
+        }
         fail::fail_point!("runner::after_intent");
         Ok(kept)
     }
@@ -276,10 +266,40 @@ impl Runner {
 }
 
 /// A run that is about to start.
-struct Intended {
+struct Wanted {
     subject: Subject,
-    /// What the plan says of the part, to be written in the same commit.
-    part: Option<(SubFact, Looked)>,
+    /// Whether its intent is durable.
+    is_intended: bool,
+}
+
+/// How runs that are about to start stand with the store.
+struct Stand {
+    subscription: String,
+    uid: String,
+    now: Time,
+    executable: Option<String>,
+}
+
+impl Stand {
+    /// The work as it is stored; `None` if the run is no longer due.
+    fn work<L: Lookup>(&self, rows: &L, subject: &Subject) -> Result<Option<Work>, StoreError> {
+        let (fact, due): (_, &Due) = (subject.item.fact, &subject.item.due);
+        let newest = find(rows, &fact)?;
+        if newest.is_none_or(|row| row.event_id != due.event_id) {
+            return Ok(None);
+        }
+        let old = rows.row::<Work>(&(self.subscription.clone(), fact))?;
+        let old = old.filter(|work| work.subscription_uid == self.uid);
+        let work = old.unwrap_or_else(|| Work::new(&self.subscription, fact, &self.uid));
+        // It succeeded meanwhile, or an operator asked for another run.
+        if due.renewal < work.next_renewal() {
+            return Ok(None);
+        }
+        let failed = work.failing.as_ref().filter(|failed| failed.run_key == due.run_key);
+        let failed =
+            failed.is_some_and(|failed| !failed.is_over(self.now, self.executable.as_deref()));
+        Ok((!failed).then_some(work))
+    }
 }
 
 /// What a warm process of the plugin is made of; `None` where each run has a process of its own.

@@ -29,7 +29,7 @@ pub fn outside(
         store: store.clone(),
         clock: Arc::clone(clock),
         files: Arc::clone(files),
-        room: node.room(),
+        reception: node.reception(),
         stored: Arc::new(move |group| counts.historian.stored(group).unwrap_or(0)),
     }
 }

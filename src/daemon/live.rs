@@ -24,7 +24,7 @@ use crate::render::{self, Index};
 use crate::runtime::KeyState;
 use crate::sources::config_dir::ConfigHandle;
 use crate::sources::node_time::SystemClock;
-use crate::store::events::Room;
+use crate::store::events::Reception;
 
 /// Keys of each controller that are listed as pending.
 const LISTED: usize = 100;
@@ -203,8 +203,8 @@ impl Live for Running {
             .collect()
     }
 
-    fn room(&self) -> Arc<dyn Room> {
-        self.node.room()
+    fn reception(&self) -> Arc<dyn Reception> {
+        self.node.reception()
     }
 
     fn listener(&self, group: &str) -> Option<ListenerView> {

@@ -32,7 +32,7 @@ use crate::runtime::{
 };
 use crate::sources::clock_set::ClockSet;
 use crate::store::Store;
-use crate::store::events::Room;
+use crate::store::events::Reception;
 
 /// ConfigOutputs whose files are written, and whose hooks run, at the same time: a slow one must not
 /// hold up its neighbours.
@@ -237,9 +237,9 @@ impl Node {
             .collect()
     }
 
-    /// Room for new live facts.
-    pub fn room(&self) -> Arc<dyn Room> {
-        Arc::clone(&self.quota) as Arc<dyn Room>
+    /// The controllers' part in accepting events.
+    pub fn reception(&self) -> Arc<dyn Reception> {
+        Arc::clone(&self.quota) as Arc<dyn Reception>
     }
 
     /// What each controller has done.

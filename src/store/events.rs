@@ -17,23 +17,35 @@ use crate::api::fact::{FactId, Stretch, add, end_of, is_newer, melt};
 pub const MAX_EVENTS_PER_TXN: usize = 1 << SEQ_BITS;
 const SEQ_BITS: u32 = 12;
 
-/// Room for new live facts, asked for within the transaction that would make them.
-pub trait Room: Send + Sync {
+/// What a running daemon has to say in the transactions that accept events.
+pub trait Reception: Send + Sync {
     /// How many new live facts fit into the event's group beside all that earlier transactions made;
     /// `None` where the limit does not count: a retraction must go through when the group is full.
     fn left(&self, txn: &Txn<'_>, event: &Event) -> Result<Option<u64>, StoreError>;
 
     /// The transaction with this revision makes so many live facts in `group`, if it takes effect.
     fn made(&self, revision: Revision, group: &str, facts: u64);
+
+    /// The event with this group and id is new. What it makes due is written with it.
+    fn accepted(
+        &self,
+        txn: &mut Txn<'_>,
+        event: &(String, String),
+        now: Time,
+    ) -> Result<(), StoreError>;
 }
 
-/// Room that depends on the event alone.
-impl<F: Fn(&Event) -> Option<u64> + Send + Sync> Room for F {
+/// Room that depends on the event alone, and nothing that becomes due.
+impl<F: Fn(&Event) -> Option<u64> + Send + Sync> Reception for F {
     fn left(&self, _: &Txn<'_>, event: &Event) -> Result<Option<u64>, StoreError> {
         Ok(self(event))
     }
 
     fn made(&self, _: Revision, _: &str, _: u64) {}
+
+    fn accepted(&self, _: &mut Txn<'_>, _: &(String, String), _: Time) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// How long an id is remembered after its receipt at most, however far off its event's expiry.

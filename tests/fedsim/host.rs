@@ -26,7 +26,7 @@ use routerd::federation::wire::{
 };
 use routerd::plugin::{HostError, Outcome as RunOutcome, RunSpec, Spawner, WallState, Walls};
 use routerd::runtime::{Shutdown, TaskGroup, converged};
-use routerd::store::events::{Outcome, Receipt, Refusal, accept};
+use routerd::store::events::{Outcome, Receipt, Reception, Refusal, accept};
 use routerd::store::tables::{DeliveryRow, EventRow, FactRow, IdentityRow, OutboxRow};
 use routerd::store::{MemoryEngine, Scan, Store};
 use serde_json::{Value as Json, json};
@@ -118,6 +118,7 @@ pub struct Inbox {
     clock: Arc<SimClock>,
     secret: Secret,
     max_age: Duration,
+    reception: Arc<dyn Reception>,
 }
 
 impl Inbox {
@@ -192,7 +193,7 @@ impl Inbox {
             max_age: self.max_age,
             room: None,
         };
-        let own = name(self.number);
+        let (own, reception) = (name(self.number), Arc::clone(&self.reception));
         let wrote = self.store.write(move |txn| {
             let mut statuses = Vec::new();
             for (at, event) in events.into_iter().enumerate() {
@@ -200,7 +201,12 @@ impl Inbox {
                     statuses.push((422, false));
                     continue;
                 }
+                let key = (event.group.clone(), event.id.clone());
                 statuses.push(match accept(txn, at, event, &receipt) {
+                    Ok(Outcome::New { .. }) => {
+                        reception.accepted(txn, &key, receipt.now)?;
+                        (200, false)
+                    }
                     Ok(Outcome::Duplicate) => (200, true),
                     Ok(_) => (200, false),
                     Err(Refusal::Invalid(_)) => (400, false),
@@ -271,6 +277,7 @@ impl Host {
                 clock: Arc::clone(&self.clock),
                 secret: self.secret.clone(),
                 max_age: self.max_age,
+                reception: node.reception(),
             },
         );
         self.up = Some(Up { node, running, outboxes, store, group, shutdown });

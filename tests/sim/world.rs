@@ -227,11 +227,18 @@ impl Host {
             room: None,
         };
         let store = self.store();
+        let reception = self.up.as_ref().map(|up| up.node.reception());
         let wrote = store.write(move |txn| {
             let mut outcomes = Vec::new();
             for (at, event) in events.into_iter().enumerate() {
+                let key = (event.group.clone(), event.id.clone());
                 outcomes.push(match accept(txn, at, event, &receipt) {
-                    Ok(Outcome::New { .. }) => Emitted::New,
+                    Ok(Outcome::New { .. }) => {
+                        if let Some(reception) = &reception {
+                            reception.accepted(txn, &key, receipt.now)?;
+                        }
+                        Emitted::New
+                    }
                     Ok(Outcome::Refreshed) => Emitted::Refreshed,
                     Ok(Outcome::Duplicate) => Emitted::Duplicate,
                     Err(Refusal::Conflict { .. }) => Emitted::Conflict,

@@ -24,7 +24,7 @@ use crate::control::{
     Answer, ConfigReport, Converged, Effective, EffectiveRevision, GroupFigures, Live,
     MAX_LINE_BYTES, Pending, Reason, WaitAnswer,
 };
-use crate::store::events::Room;
+use crate::store::events::Reception;
 use crate::store::{MemoryEngine, Store};
 
 const NOW: &str = "2026-05-30T12:00:00Z";
@@ -78,7 +78,7 @@ impl Live for Daemon {
         }]
     }
 
-    fn room(&self) -> Arc<dyn Room> {
+    fn reception(&self) -> Arc<dyn Reception> {
         let room = Arc::clone(&self.room);
         Arc::new(move |event: &Event| {
             (event.r#type != "gone").then(|| room.load(Ordering::Relaxed))

@@ -22,7 +22,7 @@ pub async fn commit(
     verified_by: Arc<str>,
     events: Vec<Event>,
 ) -> Result<Outcomes, Refusal> {
-    let room = Arc::clone(&outside.room);
+    let reception = Arc::clone(&outside.reception);
     let now = outside.clock.now();
     let bytes = events.iter().map(size).sum();
     let written = outside
@@ -32,7 +32,8 @@ pub async fn commit(
             let (mut made, revision) = (0, txn.revision());
             let mut outcomes = Vec::with_capacity(events.len());
             for (index, event) in events.into_iter().enumerate() {
-                let left = room.left(txn, &event)?;
+                let left = reception.left(txn, &event)?;
+                let key = (event.group.clone(), event.id.clone());
                 let receipt = Receipt {
                     now,
                     // There are no relays: who observed it sent it.
@@ -46,6 +47,9 @@ pub async fn commit(
                     Err(NotAccepted::Store(error)) => return Err(error),
                     Err(refused) => Err(refusal(&refused)),
                     Ok(outcome) => {
+                        if matches!(outcome, Outcome::New { .. }) {
+                            reception.accepted(txn, &key, now)?;
+                        }
                         // What needs no room takes none from others.
                         let takes_room = outcome == Outcome::New { made_fact: true };
                         made += u64::from(takes_room && left.is_some());
@@ -54,7 +58,7 @@ pub async fn commit(
                 };
                 outcomes.push(outcome);
             }
-            room.made(revision, &admission.group, made);
+            reception.made(revision, &admission.group, made);
             Ok::<_, StoreError>(outcomes)
         })
         .await;

@@ -62,7 +62,7 @@ use crate::runtime::{
     Backoff, Controller, Observer, Progress, Reflector, Shutdown, TaskGroup, Trigger, TriggerSender,
 };
 use crate::store::Store;
-use crate::store::events::Room;
+use crate::store::events::Reception;
 
 /// The condition of an EventGroup that is to listen.
 pub const LISTENING: &str = "Listening";
@@ -79,8 +79,8 @@ pub struct Outside {
     pub clock: Arc<dyn Clock>,
     /// Secrets and certificates.
     pub files: Arc<Files>,
-    /// Room for new live facts.
-    pub room: Arc<dyn Room>,
+    /// The daemon's part in accepting events.
+    pub reception: Arc<dyn Reception>,
     /// See [`Stored`].
     pub stored: Stored,
 }

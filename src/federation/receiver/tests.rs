@@ -81,7 +81,7 @@ impl Stand {
             store: store.clone(),
             clock: Arc::new(Standing),
             files: Arc::clone(&files),
-            room: Arc::new(|_: &Event| None),
+            reception: Arc::new(|_: &Event| None),
             stored: Arc::new(|_| 0),
         };
         let shutdown = Shutdown::new();

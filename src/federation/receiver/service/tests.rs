@@ -49,7 +49,7 @@ impl Bench {
             store: Store::in_memory(MemoryEngine::new()),
             clock: Arc::new(Stopped),
             files: Arc::new(Files::new()),
-            room: Arc::new(|event: &Event| (event.r#type != "retracts").then_some(2)),
+            reception: Arc::new(|event: &Event| (event.r#type != "retracts").then_some(2)),
             stored: Arc::new(|_| 7),
         };
         let source = SourceRef { file: "f".into(), document: 0, index: None, line: 1, column: 1 };
@@ -312,7 +312,7 @@ fn mutations() -> usize {
 fn of_random_mutations_none_is_accepted_none_panics_and_nothing_piles_up() {
     static TOUCHED: AtomicUsize = AtomicUsize::new(0);
     let mut bench = Bench::new(lavish());
-    bench.gate.outside.room = Arc::new(|_: &Event| {
+    bench.gate.outside.reception = Arc::new(|_: &Event| {
         TOUCHED.fetch_add(1, Ordering::Relaxed);
         None
     });
