@@ -2,8 +2,9 @@
 //!
 //! The path of a fact, each step in the file of its name:
 //!
-//! 1. [`follow`] hears of a change in the store, puts it into the [`world`] and triggers whom it
-//!    concerns; [`matcher`] says whom, at the same cost with one subscription or ten thousand.
+//! 1. [`intents`] writes with an event the intents of the runs that it makes due. [`follow`] hears of
+//!    the change in the store, puts it into the [`world`] and triggers whom it concerns; [`matcher`]
+//!    says whom, at the same cost with one subscription or ten thousand.
 //! 2. [`planner`] reconciles one (subscription, fact): [`plan`], which is pure, says what to do with
 //!    the part and whether a run is due.
 //! 3. [`dispatch`] decides which due runs go together, and when.
@@ -11,9 +12,9 @@
 //!    [`outcome`]. What it wrote comes back through step 1; [`trial`] is a run that changes nothing.
 //! 5. [`publish`] gives the effective config its revision, [`output`] writes it into files and runs
 //!    hooks.
-//! 6. [`quota`] bounds what may become a fact; [`history`] prunes what is neither current nor young; [`status`] tells of every object what
-//!    is true of it, [`part_status`] of every part; [`steps`] has all of it looked at again when the
-//!    clock leaps. [`voice`] keeps the log readable.
+//! 6. [`quota`] bounds what may become a fact; [`history`] prunes what is neither current nor young;
+//!    [`status`] tells of every object what is true of it, [`part_status`] of every part; [`steps`] has
+//!    all of it looked at again when the clock leaps. [`voice`] keeps the log readable.
 
 pub mod counters;
 pub mod dispatch;
@@ -21,7 +22,7 @@ pub mod dispatch;
 mod fixture;
 pub mod follow;
 pub mod history;
-mod intents;
+pub mod intents;
 pub mod matcher;
 pub mod outcome;
 pub mod output;

@@ -1,4 +1,4 @@
-//! The runner: one reconcile for each slot of a plugin. Takes the next batch, writes the intent,
+//! The runner: one reconcile for each slot of a plugin. Takes the next batch, sees to its intents,
 //! runs the plugin, judges the answer, writes the outcome.
 //!
 //! The intent is durable before the plugin starts; parts, work and the run's record are one
