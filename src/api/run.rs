@@ -96,6 +96,8 @@ pub struct Intent {
     pub run_key: String,
     /// When it was written.
     pub at: Time,
+    /// The store's revision that it was written in: it is durable when that is.
+    pub revision: u64,
 }
 
 /// The memory of failed attempts under one run key.
@@ -217,9 +219,18 @@ impl Work {
         format!("{}-{}", self.subscription, self.fact.short())
     }
 
-    /// Whether anything but failures is remembered.
+    /// Whether it is to be remembered when there is nothing to run for: failures and intents are not.
     pub fn is_worth_keeping(&self) -> bool {
-        self.renewal > 0 || self.intent.is_some() || self.succeeded.is_some()
+        self.renewal > 0 || self.succeeded.is_some()
+    }
+
+    /// Whether the other is the same but for the intent.
+    pub fn is_same_but_for_the_intent(&self, other: &Self) -> bool {
+        let Self { subscription, fact, subscription_uid, renewal, intent: _, succeeded, failing } =
+            self;
+        (subscription, fact, subscription_uid)
+            == (&other.subscription, &other.fact, &other.subscription_uid)
+            && (renewal, succeeded, failing) == (&other.renewal, &other.succeeded, &other.failing)
     }
 
     /// The renewal number of the next run.

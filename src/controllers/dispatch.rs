@@ -97,12 +97,20 @@ enum Stage {
     Ready,
 }
 
+/// A run under way.
+#[derive(Debug)]
+struct Running {
+    run_key: String,
+    /// It was wanted again meanwhile.
+    asked: bool,
+}
+
 /// All due runs.
 #[derive(Debug, Default)]
 pub struct Dispatch {
     queues: HashMap<Arc<str>, Queue>,
     turns: HashMap<Arc<str>, VecDeque<Arc<str>>>,
-    running: HashMap<SubFact, String>,
+    running: HashMap<SubFact, Running>,
     slots: HashMap<Arc<str>, HashSet<u32>>,
 }
 
@@ -117,7 +125,10 @@ impl Dispatch {
         now: Instant,
     ) -> bool {
         let key = SubFact { subscription: Arc::clone(subscription), fact: item.fact };
-        if self.running.get(&key) == Some(&item.due.run_key) {
+        if let Some(running) = self.running.get_mut(&key)
+            && running.run_key == item.due.run_key
+        {
+            running.asked = true;
             return false;
         }
         let queue = self.queues.entry(Arc::clone(subscription)).or_default();
@@ -134,7 +145,8 @@ impl Dispatch {
     pub fn has(&self, key: &SubFact, run_key: &str) -> bool {
         let waiting = self.queues.get(&key.subscription).and_then(|q| q.items.get(&key.fact));
         let waiting = waiting.map(|waiting| &waiting.item.due.run_key);
-        waiting.into_iter().chain(self.running.get(key)).any(|known| known == run_key)
+        let running = self.running.get(key).map(|running| &running.run_key);
+        waiting.into_iter().chain(running).any(|known| known == run_key)
     }
 
     /// Items of a batch that did not come to its end are due as before; they have waited already.
@@ -181,7 +193,8 @@ impl Dispatch {
             }
             for item in &items {
                 let key = SubFact { subscription: Arc::clone(&name), fact: item.fact };
-                self.running.insert(key, item.due.run_key.clone());
+                let running = Running { run_key: item.due.run_key.clone(), asked: false };
+                self.running.insert(key, running);
             }
             return Pick::Batch { subscription: name, items, more: self.has_ready(plugin) };
         }
@@ -189,11 +202,18 @@ impl Dispatch {
     }
 
     /// A batch has ended, however it did. Returns the plugin that should look for what waited for
-    /// its subjects: the subscription's, which may be another one by now.
-    pub fn finish(&mut self, subscription: &Arc<str>, items: &[Item]) -> Option<Arc<str>> {
+    /// its subjects: the subscription's, which may be another one by now; and the facts whose runs
+    /// were wanted while they were under way.
+    pub fn finish(
+        &mut self,
+        subscription: &Arc<str>,
+        items: &[Item],
+    ) -> (Option<Arc<str>>, Vec<FactId>) {
+        let mut asked = Vec::new();
         for item in items {
             let fact = item.fact;
-            self.running.remove(&SubFact { subscription: Arc::clone(subscription), fact });
+            let key = SubFact { subscription: Arc::clone(subscription), fact };
+            asked.extend(self.running.remove(&key).filter(|run| run.asked).map(|_| fact));
         }
         if let Some(queue) = self.queues.get_mut(subscription) {
             for item in items {
@@ -201,7 +221,7 @@ impl Dispatch {
             }
         }
         self.tidy(subscription);
-        self.queues.get(subscription).map(|queue| Arc::clone(&queue.plugin))
+        (self.queues.get(subscription).map(|queue| Arc::clone(&queue.plugin)), asked)
     }
 
     /// Marks a slot as running or not.

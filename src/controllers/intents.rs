@@ -15,9 +15,9 @@ use crate::store::facts::find;
 use crate::store::tables::EventRow;
 use crate::store::{StoreError, Txn};
 
-/// Runs of one event whose intents are written with it, at most: others wait for the writer. What
-/// is due to more subscriptions is left to the runner.
-const MOST: usize = 16;
+/// Runs of one event whose intents are written with it, at most: others wait for the writer, and a
+/// transaction accepts up to 1,000 events. What is due to more subscriptions is left to the runner.
+const MOST: usize = 4;
 
 /// A subscription whose plugin is to run for an event.
 struct Runs {
@@ -49,7 +49,7 @@ pub(super) fn intend(
         let old = old.filter(|work| work.subscription_uid == uid);
         let mut work = old.unwrap_or_else(|| Work::new(&subscription, fact, &uid));
         let run_key = run_key(&uid, &event.group, &event.id, &effect, work.next_renewal());
-        work.intent = Some(Intent { run_key, at: now });
+        work.intent = Some(Intent { run_key, at: now, revision: txn.revision() });
         txn.put(&work)?;
     }
     Ok(())

@@ -21,7 +21,7 @@ use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
 use crate::store::facts::{find, put_fact};
 use crate::store::tables::FactRow;
-use crate::store::{StoreError, Txn, WriteError};
+use crate::store::{Revision, StoreError, Txn, WriteError};
 
 /// Reconciles (subscription, fact) pairs.
 pub struct Planner {
@@ -67,12 +67,19 @@ impl Looked {
         put && lasts && self.plan.run.is_some()
     }
 
-    /// Whether the intent of the due run is durable.
-    pub fn is_intended(&self) -> bool {
+    /// Whether the intent of the due run is durable, where everything up to the revision `durable`
+    /// is. What the world holds may be of a commit that is being synced: it was read after the change
+    /// that told of it.
+    pub fn is_intended(&self, durable: Revision) -> bool {
         let intent = self.work.as_ref().and_then(|work| work.intent.as_ref());
-        intent
-            .zip(self.plan.run.as_ref())
-            .is_some_and(|(intent, due)| intent.run_key == due.run_key)
+        intent.zip(self.plan.run.as_ref()).is_some_and(|(intent, due)| {
+            intent.run_key == due.run_key && intent.revision <= durable
+        })
+    }
+
+    /// The uid of the subscription.
+    pub fn subscription_uid(&self) -> Option<&str> {
+        self.subscription.as_ref().map(|subscription| subscription.accepted.uid.as_str())
     }
 
     /// Writes what the plan says, unless the rows it was made from have changed since: then their
@@ -80,9 +87,14 @@ impl Looked {
     fn carry_out(&self, txn: &mut Txn<'_>, key: &SubFact) -> Result<(), StoreError> {
         let row = (key.subscription.to_string(), key.fact);
         let Self { plan, part, work, .. } = self;
-        if txn.get::<Part>(&row)?.as_ref() != part.as_deref()
-            || txn.get::<Work>(&row)?.as_ref() != work.as_deref()
-        {
+        let forgets = plan.forget_work || plan.forget_failure;
+        let (now, planned) = (txn.get::<Work>(&row)?, work.as_deref());
+        let same_work = match (&now, planned) {
+            // Each newer event writes its intent there: a part must not wait until they pause.
+            (Some(now), Some(planned)) if !forgets => now.is_same_but_for_the_intent(planned),
+            _ => now.as_ref() == planned,
+        };
+        if !same_work || txn.get::<Part>(&row)?.as_ref() != part.as_deref() {
             return Ok(());
         }
         match &plan.part {
@@ -95,7 +107,7 @@ impl Looked {
                 }
             }
         }
-        match work.as_deref().filter(|_| plan.forget_work || plan.forget_failure) {
+        match planned.filter(|_| forgets) {
             Some(work) if !plan.forget_work && work.is_worth_keeping() => {
                 txn.put(&Work { failing: None, ..work.clone() })?;
             }

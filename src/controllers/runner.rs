@@ -144,12 +144,12 @@ impl Runner {
         subscription: &Arc<str>,
         items: &[Item],
     ) -> Result<Next, RunError> {
-        let due = self.still_due(subscription, items);
         let Some(uid) =
             self.shared.world().objects.subscription(subscription).map(|s| s.accepted.uid.clone())
         else {
             return Ok(Next::Nothing);
         };
+        let due = self.still_due(subscription, &uid, items);
         let subjects = self.intend(plugin, subscription, &uid, due).await?;
         if subjects.is_empty() {
             return Ok(Next::Nothing);
@@ -194,12 +194,14 @@ impl Runner {
     }
 
     /// The items that the planner would still run, with their facts.
-    fn still_due(&self, subscription: &Arc<str>, items: &[Item]) -> Vec<Wanted> {
+    fn still_due(&self, subscription: &Arc<str>, uid: &str, items: &[Item]) -> Vec<Wanted> {
+        let durable = self.shared.store.head();
         let mut subjects = Vec::with_capacity(items.len());
         for item in items {
             let key = SubFact { subscription: Arc::clone(subscription), fact: item.fact };
             let looked = plan_now(&self.shared, &key);
-            let (Some(due), Some(fact)) = (&looked.plan.run, &looked.fact) else {
+            let is_of_uid = looked.subscription_uid() == Some(uid);
+            let (Some(due), Some(fact), true) = (&looked.plan.run, &looked.fact, is_of_uid) else {
                 // Due no more, or not yet again: whoever asked for it thought it in hand, and nobody
                 // else knows when it will be.
                 self.plans.related(key);
@@ -209,7 +211,7 @@ impl Runner {
             let item = Item { due: due.clone(), ..item.clone() };
             let previous_generation = looked.part.as_ref().map_or(0, |part| part.generation);
             let subject = Subject { item, fact: Arc::clone(fact), previous_generation };
-            subjects.push(Wanted { subject, is_intended: looked.is_intended() });
+            subjects.push(Wanted { subject, is_intended: looked.is_intended(durable) });
         }
         subjects
     }
@@ -233,7 +235,8 @@ impl Runner {
         let mut kept = Vec::with_capacity(wanted.len());
         if wanted.iter().all(|wanted| wanted.is_intended) {
             for Wanted { subject, .. } in wanted {
-                if stand.work(&self.shared.store, &subject)?.is_some() {
+                let intent = stand.work(&self.shared.store, &subject)?.and_then(|work| work.intent);
+                if intent.is_some_and(|intent| intent.run_key == subject.item.due.run_key) {
                     kept.push(subject);
                 }
             }
@@ -243,7 +246,8 @@ impl Runner {
                     let Some(mut work) = stand.work(txn, &subject)? else { continue };
                     let run_key = &subject.item.due.run_key;
                     if work.intent.as_ref().is_none_or(|intent| intent.run_key != *run_key) {
-                        work.intent = Some(Intent { run_key: run_key.clone(), at: stand.now });
+                        let (run_key, revision) = (run_key.clone(), txn.revision());
+                        work.intent = Some(Intent { run_key, at: stand.now, revision });
                     }
                     txn.put(&work)?;
                     kept.push(subject);
@@ -323,7 +327,9 @@ struct Taken<'a> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         let mut dispatch = self.runner.shared.dispatch();
-        let next = dispatch.finish(&self.subscription, &self.items);
+        let (next, asked) = dispatch.finish(&self.subscription, &self.items);
+        // Who asked for what was under way has to ask again, should nothing have come of it.
+        self.runner.plan_again(&self.subscription, asked);
         if let Some(plugin) = next.filter(|plugin| plugin != self.plugin) {
             self.runner.slots.related(PluginSlot { plugin, slot: 0 });
         }

@@ -225,7 +225,7 @@ fn a_subject_that_was_busy_under_the_old_plugin_is_left_to_the_new_one() {
     let Pick::Batch { items, .. } = dispatch.pick(&old, 10, now) else { panic!() };
     dispatch.want(&sub, &new, Windows::default(), item(1, "b"), now);
     assert_eq!(dispatch.pick(&new, 10, now), Pick::Idle, "its subject runs");
-    assert_eq!(dispatch.finish(&sub, &items), Some(Arc::clone(&new)));
+    assert_eq!(dispatch.finish(&sub, &items).0, Some(Arc::clone(&new)));
     assert_eq!(batch(dispatch.pick(&new, 10, now)), [1]);
 }
 
@@ -281,4 +281,19 @@ fn a_window_ends_with_the_last_thing_that_waited_in_it() {
     let later = start + MS(900);
     dispatch.want(&sub, &plugin, windows, item(2, "a"), later);
     assert_eq!(dispatch.pick(&plugin, 10, later), Pick::Wait(later + MS(300)));
+}
+
+#[test]
+fn who_asks_for_a_run_that_is_under_way_is_told_when_it_ends() {
+    let (mut dispatch, now, sub, plugin) =
+        (Dispatch::default(), Instant::now(), "s".into(), "p".into());
+    let windows = Windows::default();
+    assert!(dispatch.want(&sub, &plugin, windows, item(1, "a"), now));
+    assert!(dispatch.want(&sub, &plugin, windows, item(2, "b"), now));
+    let Pick::Batch { items, .. } = dispatch.pick(&plugin, 2, now) else { panic!("a batch") };
+    assert!(!dispatch.want(&sub, &plugin, windows, item(2, "b"), now), "it runs");
+    let key = SubFact { subscription: Arc::clone(&sub), fact: item(2, "b").fact };
+    assert!(dispatch.has(&key, &item(2, "b").due.run_key));
+    assert_eq!(dispatch.finish(&sub, &items), (None, vec![item(2, "b").fact]));
+    assert!(dispatch.is_empty());
 }

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::controllers::fixture::{Bench, answer, event, until};
+use super::plan_now;
+use crate::api::fact::FactId;
+use crate::controllers::fixture::{Bench, Reply, SUB, answer, event, until};
+use crate::controllers::world::SubFact;
 
 #[tokio::test(start_paused = true)]
 async fn between_a_newer_observation_and_its_part_nothing_is_written() {
@@ -50,4 +53,43 @@ async fn a_part_that_ends_soon_is_extended_at_once() {
     bench.emit(second.clone()).await;
     bench.plan().await;
     assert_eq!(bench.part(&second).expect("the part").expires_at.as_second(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn newer_events_do_not_keep_a_part_from_being_extended() {
+    let mut bench = Bench::new(json!({}), answer).await;
+    let first = until(event("e1", "seen", "s1", 0), 20);
+    bench.emit(first.clone()).await;
+    bench.turn().await;
+    bench.at(18);
+    let second = until(event("e2", "seen", "s1", 18), 40);
+    bench.emit(second.clone()).await;
+    // The next one is committed while the write for the second is on its way.
+    bench.receive(until(event("e3", "seen", "s1", 19), 60)).await;
+    bench.plan().await;
+    assert_eq!(bench.part(&second).expect("the part").expires_at.as_second(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_that_is_not_on_disk_yet_is_none() {
+    let mut bench = Bench::new(json!({}), answer).await;
+    let event = event("e1", "seen", "s1", 0);
+    bench.emit(event.clone()).await;
+    let key = SubFact { subscription: SUB.into(), fact: FactId::of(&event) };
+    let looked = plan_now(&bench.shared, &key);
+    let head = bench.store.head();
+    assert!(looked.is_intended(head));
+    assert!(!looked.is_intended(head - 1), "the world may be ahead of what is durable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_that_nothing_came_of_goes_with_its_fact() {
+    let mut bench = Bench::new(json!({}), |_| Reply::Host).await;
+    let event = until(event("e1", "seen", "s1", 0), 20);
+    bench.emit(event.clone()).await;
+    bench.turn().await;
+    assert!(bench.work(&event).expect("work").intent.is_some());
+    bench.at(20);
+    bench.plan().await;
+    assert_eq!(bench.work(&event), None);
 }
