@@ -216,9 +216,13 @@ impl Lab {
                 max_age: 24 * HOUR,
                 room: Some(u64::MAX),
             };
+            let reception = self.node.reception();
             let wrote = self.store.write_sized(size * 1024, move |txn| {
                 for (at, event) in events.into_iter().enumerate() {
+                    let key = (event.group.clone(), event.id.clone());
                     accept(txn, at, event, &receipt).map_err(|error| format!("{error:?}"))?;
+                    let written = reception.accepted(txn, &key, receipt.now);
+                    written.map_err(|error| format!("{error:?}"))?;
                 }
                 Ok::<_, String>(())
             });
