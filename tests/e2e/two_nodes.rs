@@ -1,6 +1,8 @@
 //! The whole path over a network: a client that the on-premises node sees becomes a claim on the
 //! cloud node. Two network namespaces joined by a veth pair, the manifests as they are shipped.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::harness::{Daemon, Network, Node, neighbours, wait_for};
@@ -14,16 +16,15 @@ fn with_own_secrets(node: &Node, manifest: &str) -> String {
     manifest.replace(SECRETS, &node.path("secrets").display().to_string())
 }
 
+/// How long the link is down.
+const OUTAGE: Duration = Duration::from_secs(2);
+
 fn claim(node: &Node) -> Option<Value> {
     node.effective().into_iter().find(|resource| resource["kind"] == "RemoteAddressClaim")
 }
 
-#[test]
-fn a_neighbour_on_premises_becomes_a_claim_in_the_cloud() {
-    let network = match Network::lay() {
-        Err(why) => return println!("skipped: needs network namespaces: {why}"),
-        Ok(network) => network,
-    };
+/// Both nodes as shipped, with one secret, not started.
+fn nodes() -> (Node, Node) {
     let (cloud, onprem) = (Node::of_the_guide(), Node::new());
     let shipped = std::fs::read_to_string(cloud.conf("router.yaml")).expect("manifest");
     cloud.write("router.yaml", &with_own_secrets(&cloud, &shipped));
@@ -32,7 +33,16 @@ fn a_neighbour_on_premises_becomes_a_claim_in_the_cloud() {
     let secret = onprem.path("secrets/cloudedge.secret").display().to_string();
     onprem.ctl_args(&["federation", "keygen", &secret]).exits(0);
     std::fs::copy(&secret, cloud.path("secrets/cloudedge.secret")).expect("the other's secret");
+    (cloud, onprem)
+}
 
+#[test]
+fn a_neighbour_on_premises_becomes_a_claim_in_the_cloud() {
+    let network = match Network::lay() {
+        Err(why) => return println!("skipped: needs network namespaces: {why}"),
+        Ok(network) => network,
+    };
+    let (cloud, onprem) = nodes();
     let _cloud = cloud.serve_in(&network, "cloud");
     let _onprem = onprem.serve_in(&network, "onprem");
     let program = neighbours();
@@ -55,4 +65,31 @@ fn a_neighbour_on_premises_becomes_a_claim_in_the_cloud() {
     wait_for("the claim to go", &cloud.log_path(), || {
         self::claim(&cloud).map_or(Ok(()), |claim| Err(claim.to_string()))
     });
+}
+
+#[test]
+fn what_is_observed_while_the_link_is_down_arrives_when_it_is_up_again() {
+    let network = match Network::lay() {
+        Err(why) => return println!("skipped: needs network namespaces: {why}"),
+        Ok(network) => network,
+    };
+    let (cloud, onprem) = nodes();
+    let _cloud = cloud.serve_in(&network, "cloud");
+    let _onprem = onprem.serve_in(&network, "onprem");
+    let emit = |what: &str| {
+        let subject = "--subject 10.88.60.9/32 --payload domain=cloudedge-same-subnet --ttl 30m";
+        let event = format!("--type routerd.client.ipv4.{what} {subject}");
+        onprem.ctl(&format!("emit --group cloudedge {event}")).exits(0);
+    };
+    for (end, what, there) in [("onprem", "observed", true), ("cloud", "expired", false)] {
+        network.ip(end, "link set wg-hybrid down").expect("it is there");
+        emit(what);
+        // The fault itself, not a wait: long enough for what is on its way to be lost.
+        std::thread::sleep(OUTAGE);
+        assert_eq!(claim(&cloud).is_some(), !there, "nothing came through");
+        network.ip(end, "link set wg-hybrid up").expect("it is there");
+        wait_for("what was observed meanwhile", &cloud.log_path(), || {
+            if claim(&cloud).is_some() == there { Ok(()) } else { Err(onprem.log()) }
+        });
+    }
 }
