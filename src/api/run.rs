@@ -219,9 +219,10 @@ impl Work {
         format!("{}-{}", self.subscription, self.fact.short())
     }
 
-    /// Whether it is to be remembered when there is nothing to run for: failures and intents are not.
+    /// Whether anything but failures is remembered. An intent is: its run may be under way, and what
+    /// comes of it must find the fact known, or the success would be forgotten with it.
     pub fn is_worth_keeping(&self) -> bool {
-        self.renewal > 0 || self.succeeded.is_some()
+        self.renewal > 0 || self.intent.is_some() || self.succeeded.is_some()
     }
 
     /// Whether the other is the same but for the intent.

@@ -167,9 +167,7 @@ fn retire(inputs: &Inputs<'_>, reason: RetireReason, since: Time) -> Plan {
     let mut plan = Plan::nothing();
     // A success is remembered while the same fact may match again; nothing else is.
     plan.forget_work = inputs.work.is_some_and(|work| {
-        inputs.fact.is_none()
-            || inputs.subscription.is_none_or(|s| s.uid != work.subscription_uid)
-            || (work.failing.is_none() && !work.is_worth_keeping())
+        inputs.fact.is_none() || inputs.subscription.is_none_or(|s| s.uid != work.subscription_uid)
     });
     // What failed for a reason that is gone is nobody's concern: should the reason come back, it is
     // tried as on a node that never failed.

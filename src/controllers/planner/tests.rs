@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::plan_now;
 use crate::api::fact::FactId;
-use crate::controllers::fixture::{Bench, Reply, SUB, answer, event, until};
+use crate::controllers::fixture::{Bench, SUB, answer, event, until};
 use crate::controllers::world::SubFact;
 
 #[tokio::test(start_paused = true)]
@@ -83,13 +83,21 @@ async fn an_intent_that_is_not_on_disk_yet_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_intent_that_nothing_came_of_goes_with_its_fact() {
-    let mut bench = Bench::new(json!({}), |_| Reply::Host).await;
+async fn a_success_whose_fact_ended_while_it_ran_is_remembered() {
+    let mut bench = Bench::new(json!({}), answer).await;
     let event = until(event("e1", "seen", "s1", 0), 20);
     bench.emit(event.clone()).await;
+    bench
+        .turn_while(async |bench, _| {
+            bench.at(20);
+            bench.plan().await;
+        })
+        .await;
+    let key = bench.work(&event).and_then(|work| work.succeeded).expect("it succeeded").run_key;
+    // Its fact comes back: that is another run.
+    bench.emit(until(event, 60)).await;
     bench.turn().await;
-    assert!(bench.work(&event).expect("work").intent.is_some());
-    bench.at(20);
-    bench.plan().await;
-    assert_eq!(bench.work(&event), None);
+    let keys: Vec<_> = bench.runs().into_iter().flat_map(|run| run.run_keys).collect();
+    assert_eq!(keys.len(), 2);
+    assert_ne!(keys[1], key);
 }
