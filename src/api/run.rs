@@ -56,8 +56,8 @@ pub fn run_key(
     hex::encode(&hash.finalize()[..16])
 }
 
-/// What is remembered of one subscription's work on one fact. It is the durable intent while a
-/// run is under way, and the memory of success and failure between runs.
+/// What is remembered of one subscription's work on one fact. It holds the durable intent
+/// until its run has ended, and the memory of success and failure between runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Work {
@@ -69,7 +69,7 @@ pub struct Work {
     pub subscription_uid: String,
     /// The least number that the next run's key may have; a rerun raises it above the last success.
     pub renewal: u64,
-    /// The run under way, or the one that a crash interrupted.
+    /// The run that is to come, is under way, or was interrupted by a crash.
     pub intent: Option<Intent>,
     /// The run that last succeeded.
     pub succeeded: Option<Success>,

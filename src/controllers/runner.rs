@@ -260,8 +260,8 @@ impl Runner {
         Ok(kept)
     }
 
-    /// A plan made between the commit and the end of the run found it still under way and asked for
-    /// nothing: a retry that was due already would be forgotten.
+    /// A plan made while a run was under way asked for nothing, because it found it so: what is due
+    /// by now, a retry for instance, would be forgotten.
     fn plan_again(&self, subscription: &Arc<str>, facts: Vec<FactId>) {
         for fact in facts {
             self.plans.related(SubFact { subscription: Arc::clone(subscription), fact });

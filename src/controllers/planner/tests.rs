@@ -7,12 +7,18 @@ use crate::api::fact::FactId;
 use crate::controllers::fixture::{Bench, SUB, answer, event, until};
 use crate::controllers::world::SubFact;
 
-#[tokio::test(start_paused = true)]
-async fn between_a_newer_observation_and_its_part_nothing_is_written() {
+/// A node whose one fact is true until 20 s and has its part.
+async fn served() -> Bench {
     let mut bench = Bench::new(json!({}), answer).await;
     let first = until(event("e1", "seen", "s1", 0), 20);
-    bench.emit(first.clone()).await;
+    bench.emit(first).await;
     bench.turn().await;
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn between_a_newer_observation_and_its_part_nothing_is_written() {
+    let mut bench = served().await;
     bench.at(10);
     let second = until(event("e2", "seen", "s1", 10), 40);
     bench.emit(second.clone()).await;
@@ -29,10 +35,7 @@ async fn between_a_newer_observation_and_its_part_nothing_is_written() {
 
 #[tokio::test(start_paused = true)]
 async fn a_part_whose_next_run_does_not_start_is_extended_all_the_same() {
-    let mut bench = Bench::new(json!({}), answer).await;
-    let first = until(event("e1", "seen", "s1", 0), 20);
-    bench.emit(first.clone()).await;
-    bench.turn().await;
+    let mut bench = served().await;
     let second = until(event("e2", "seen", "s1", 0), 40);
     bench.emit(second.clone()).await;
     bench.plan().await;
@@ -44,10 +47,7 @@ async fn a_part_whose_next_run_does_not_start_is_extended_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn a_part_that_ends_soon_is_extended_at_once() {
-    let mut bench = Bench::new(json!({}), answer).await;
-    let first = until(event("e1", "seen", "s1", 0), 20);
-    bench.emit(first.clone()).await;
-    bench.turn().await;
+    let mut bench = served().await;
     bench.at(18);
     let second = until(event("e2", "seen", "s1", 18), 40);
     bench.emit(second.clone()).await;
@@ -57,10 +57,7 @@ async fn a_part_that_ends_soon_is_extended_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn newer_events_do_not_keep_a_part_from_being_extended() {
-    let mut bench = Bench::new(json!({}), answer).await;
-    let first = until(event("e1", "seen", "s1", 0), 20);
-    bench.emit(first.clone()).await;
-    bench.turn().await;
+    let mut bench = served().await;
     bench.at(18);
     let second = until(event("e2", "seen", "s1", 18), 40);
     bench.emit(second.clone()).await;
