@@ -139,7 +139,24 @@ impl Bench {
         behaviour: impl FnMut(&Json) -> Reply + Send + 'static,
     ) -> Self {
         let engine = MemoryEngine::new();
-        let store = Store::in_memory(engine.clone());
+        Self::on(Store::in_memory(engine.clone()), engine, changes, behaviour).await
+    }
+
+    /// The same, with a store whose writer has a thread of its own, so that its disk may be busy.
+    pub async fn with_writer(
+        changes: Json,
+        behaviour: impl FnMut(&Json) -> Reply + Send + 'static,
+    ) -> Self {
+        let engine = MemoryEngine::new();
+        Self::on(Store::threaded_in_memory(&engine), engine, changes, behaviour).await
+    }
+
+    async fn on(
+        store: Store,
+        engine: MemoryEngine,
+        changes: Json,
+        behaviour: impl FnMut(&Json) -> Reply + Send + 'static,
+    ) -> Self {
         let clock = Arc::new(Standing(Mutex::new(Time::UNIX_EPOCH)));
         let node_time: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let identify = Box::new(|_: &str| Some("file-1".to_owned()));
@@ -252,7 +269,7 @@ impl Bench {
 
     /// Takes in what was written.
     pub async fn follow(&mut self) {
-        while self.cursor < self.store.head() {
+        while self.cursor < self.store.applied() {
             match self.source.next(self.cursor).await.expect("memory does not fail") {
                 Step::Changes { changes, revision } => {
                     self.follower.apply(changes);

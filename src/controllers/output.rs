@@ -166,7 +166,7 @@ impl Outputs {
         let key = output.accepted.key();
         let file = (self.shared.identify)(&output.spec.path);
         let before = self.written.of(key).filter(|on_disk| on_disk.is_of(output));
-        let (published, view) = {
+        let (published, view, seen) = {
             let mut effective = self.shared.effective();
             effective.expire(self.shared.clock.now());
             let published = self.shared.number(&effective);
@@ -177,8 +177,10 @@ impl Outputs {
             {
                 return Ok(());
             }
-            (published, effective.view())
+            (published, effective.view(), self.shared.store.applied())
         };
+        // Who reads the file acts on it: it holds nothing that a power cut could take back.
+        self.shared.store.synced(seen).await?;
         self.may_write(output).await?;
         let content = print(output, view)?;
         let digest = to_apply(output, &content);
@@ -398,3 +400,6 @@ pub fn applied(row: Option<&OutputRow>, now: Time) -> Condition {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,14 +67,11 @@ impl Looked {
         put && lasts && self.plan.run.is_some()
     }
 
-    /// Whether the intent of the due run is durable, where everything up to the revision `durable`
-    /// is. What the world holds may be of a commit that is being synced: it was read after the change
-    /// that told of it.
-    pub fn is_intended(&self, durable: Revision) -> bool {
-        let intent = self.work.as_ref().and_then(|work| work.intent.as_ref());
-        intent.zip(self.plan.run.as_ref()).is_some_and(|(intent, due)| {
-            intent.run_key == due.run_key && intent.revision <= durable
-        })
+    /// The revision that wrote the intent of the due run, if one did. It may be being synced.
+    pub fn intended_at(&self) -> Option<Revision> {
+        let intent = self.work.as_ref().and_then(|work| work.intent.as_ref())?;
+        let due = self.plan.run.as_ref()?;
+        (intent.run_key == due.run_key).then_some(intent.revision)
     }
 
     /// The uid of the subscription.

@@ -35,7 +35,7 @@ use crate::api::run::{Intent, Work};
 use crate::plugin::{Exit, HostError, Spawner, TrustWarning, WarmSpec};
 use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
 use crate::store::facts::{Lookup, find};
-use crate::store::{StoreError, WriteError};
+use crate::store::{Revision, StoreError, WriteError};
 
 /// One of the runs that a plugin may have at the same time.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -195,7 +195,6 @@ impl Runner {
 
     /// The items that the planner would still run, with their facts.
     fn still_due(&self, subscription: &Arc<str>, uid: &str, items: &[Item]) -> Vec<Wanted> {
-        let durable = self.shared.store.head();
         let mut subjects = Vec::with_capacity(items.len());
         for item in items {
             let key = SubFact { subscription: Arc::clone(subscription), fact: item.fact };
@@ -211,7 +210,7 @@ impl Runner {
             let item = Item { due: due.clone(), ..item.clone() };
             let previous_generation = looked.part.as_ref().map_or(0, |part| part.generation);
             let subject = Subject { item, fact: Arc::clone(fact), previous_generation };
-            subjects.push(Wanted { subject, is_intended: looked.is_intended(durable) });
+            subjects.push(Wanted { subject, intended_at: looked.intended_at() });
         }
         subjects
     }
@@ -233,7 +232,12 @@ impl Runner {
             executable: (self.shared.identify)(&plugin.spec.executable),
         };
         let mut kept = Vec::with_capacity(wanted.len());
-        if wanted.iter().all(|wanted| wanted.is_intended) {
+        let intents: Option<Vec<Revision>> = wanted.iter().map(|w| w.intended_at).collect();
+        let applied = self.shared.store.applied();
+        if let Some(newest) =
+            intents.and_then(|all| all.into_iter().max()).filter(|r| *r <= applied)
+        {
+            self.shared.store.synced(newest).await?;
             for Wanted { subject, .. } in wanted {
                 let intent = stand.work(&self.shared.store, &subject)?.and_then(|work| work.intent);
                 if intent.is_some_and(|intent| intent.run_key == subject.item.due.run_key) {
@@ -272,8 +276,8 @@ impl Runner {
 /// A run that is about to start.
 struct Wanted {
     subject: Subject,
-    /// Whether its intent is durable.
-    is_intended: bool,
+    /// The revision that wrote its intent, if one did.
+    intended_at: Option<Revision>,
 }
 
 /// How runs that are about to start stand with the store.

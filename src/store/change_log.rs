@@ -130,9 +130,9 @@ impl ChangeLog {
         self.groups.back().map_or(self.covered, |group| group.last)
     }
 
-    /// The changes after `cursor`: whole groups, at least one, until there are `limit` changes.
-    pub(super) fn read(&self, cursor: Revision, limit: usize) -> Read {
-        let head = self.head();
+    /// The changes after `cursor` up to `head`, the last revision of a group: whole groups, at least
+    /// one, until there are `limit` changes.
+    pub(super) fn read(&self, cursor: Revision, head: Revision, limit: usize) -> Read {
         if cursor == head {
             return Read::UpToDate;
         }
@@ -143,7 +143,8 @@ impl ChangeLog {
         let mut keys: Vec<Change> = Vec::new();
         let mut upto = cursor;
         for group in self.groups.range(start..) {
-            if !keys.is_empty() && keys.len() + group.changes.len() > limit {
+            let is_full = !keys.is_empty() && keys.len() + group.changes.len() > limit;
+            if is_full || group.last > head {
                 break;
             }
             keys.extend(group.changes.iter().filter(|change| change.revision > cursor).cloned());

@@ -301,27 +301,32 @@ impl Committer {
         let changes = self.shared.feed.stage(group.changes, &mut batch);
         let (key, value) = meta.to_row();
         batch.put(key, value);
-        self.apply(batch)?;
+        self.apply(batch, changes)?;
         fail_point!("store::after_sync");
         if let Some(scrub) = &mut self.scrub {
             scrub.adjust(group.rows_scrubbed);
         }
         self.meta = meta;
-        self.publish(changes);
+        self.shared.engine.note_durable(self.meta.revision);
+        self.shared.feed.sync();
         Ok(())
     }
 
-    fn apply(&mut self, batch: EngineBatch) -> Result<(), StoreError> {
+    fn apply(&mut self, batch: EngineBatch, changes: ChangeGroup) -> Result<(), StoreError> {
         fail_point!("store::before_apply");
         let applied = self.shared.engine.apply(batch);
-        fail_point!("store::before_sync");
-        let done = applied.and_then(|()| match self.shared.engine.sync() {
-            // Applied but not synced: no longer a refusal that can be tried again.
-            Err(EngineError::DiskFull { .. }) => Err(EngineError::Io {
-                operation: "sync",
-                message: "no space left on device".to_owned(),
-            }),
-            other => other,
+        let done = applied.and_then(|()| {
+            // Who only gets ready does so while the disk is busy.
+            self.shared.feed.append(changes);
+            fail_point!("store::before_sync");
+            match self.shared.engine.sync() {
+                // Applied but not synced: no longer a refusal that can be tried again.
+                Err(EngineError::DiskFull { .. }) => Err(EngineError::Io {
+                    operation: "sync",
+                    message: "no space left on device".to_owned(),
+                }),
+                other => other,
+            }
         });
         match done {
             Ok(()) => {
@@ -341,11 +346,6 @@ impl Committer {
                 Err(StoreError::Failed(why))
             }
         }
-    }
-
-    fn publish(&self, changes: ChangeGroup) {
-        self.shared.engine.note_durable(self.meta.revision);
-        self.shared.feed.append(changes);
     }
 
     /// Checks one slice of the store; false when there is nothing left to check.

@@ -124,6 +124,14 @@ impl Store {
             .expect("memory does not fail to read")
     }
 
+    /// A store in memory whose writer has a thread of its own, as on disk.
+    #[cfg(test)]
+    pub(crate) fn threaded_in_memory(engine: &MemoryEngine) -> Self {
+        let meta = Meta::new([7; 16], 1);
+        Self::start(Arc::new(engine.clone()), meta, Limits::default(), Health::default(), false)
+            .expect("memory does not fail to read")
+    }
+
     /// A store on an opened engine that commits inside `write`, on the caller's task.
     pub(super) fn inline(
         engine: Arc<dyn Engine>,
@@ -266,13 +274,30 @@ impl Store {
 
     /// The last durable revision.
     pub fn head(&self) -> Revision {
-        self.inner.shared.feed.head()
+        self.inner.shared.feed.durable()
     }
 
-    /// Tells what changed after `from`. A cursor that is older than the log, or newer than the
-    /// store, is told that it lags.
+    /// The last revision whose rows are read, at most one group ahead of [`head`](Self::head).
+    pub fn applied(&self) -> Revision {
+        self.inner.shared.feed.applied()
+    }
+
+    /// Waits until everything up to `revision`, which was applied, is durable.
+    pub async fn synced(&self, revision: Revision) -> Result<(), StoreError> {
+        if self.inner.shared.feed.synced(revision).await { Ok(()) } else { Err(StoreError::Closed) }
+    }
+
+    /// Tells what changed durably after `from`. A cursor that is older than the log, or newer than
+    /// the store, is told that it lags.
     pub fn watch(&self, from: Revision) -> Watch {
-        Watch::new(Arc::clone(&self.inner.shared.feed), from)
+        Watch::of_durable(Arc::clone(&self.inner.shared.feed), from)
+    }
+
+    /// [`watch`](Self::watch) for those who get ready while a group is being synced: told of what is
+    /// applied. What acts on it outside of the store waits for [`synced`](Self::synced) first; what
+    /// writes need not, for writes become durable in order.
+    pub fn watch_applied(&self, from: Revision) -> Watch {
+        Watch::of_applied(Arc::clone(&self.inner.shared.feed), from)
     }
 
     /// The store's condition, now and whenever it changes.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::engine::{Engine, EngineBatch, EngineError, RawRow, RawRows};
 
@@ -35,6 +35,8 @@ pub enum Fault {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryEngine {
     state: Arc<Mutex<State>>,
+    /// Signalled when syncs stall no more.
+    moves_on: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
@@ -45,8 +47,20 @@ struct State {
     applies: u64,
     syncs: u64,
     rows_written: u64,
+    stalls: bool,
     faults: Vec<(Operation, u64, Fault)>,
     damage: Vec<String>,
+}
+
+/// Syncs that wait.
+#[derive(Debug)]
+pub struct Stall(MemoryEngine);
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        self.0.state().stalls = false;
+        self.0.moves_on.notify_all();
+    }
 }
 
 impl MemoryEngine {
@@ -86,6 +100,13 @@ impl MemoryEngine {
         state.faults.push((operation, calls + nth, fault));
     }
 
+    /// Until this is dropped syncs wait, as for a disk that is busy. Only for a store whose writer
+    /// has a thread of its own.
+    pub fn stall_syncs(&self) -> Stall {
+        self.state().stalls = true;
+        Stall(self.clone())
+    }
+
     /// Calls of [`Engine::apply`] so far: 0 more means that nothing was written.
     pub fn applies(&self) -> u64 {
         self.state().applies
@@ -108,7 +129,7 @@ impl MemoryEngine {
 
     fn holding(rows: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         let state = State { applied: rows.clone(), synced: rows, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), moves_on: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -211,7 +232,8 @@ impl Engine for MemoryEngine {
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        let mut state = self.state();
+        let waited = self.moves_on.wait_while(self.state(), |state| state.stalls);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         state.syncs += 1;
         let call = state.syncs;
         state.strike(Operation::Sync, call)?;

@@ -73,11 +73,14 @@ pub enum Changes {
     Closed,
 }
 
-/// The durable revisions as watchers see them. Outlives the engine, so that a watcher that lingers
-/// does not keep the database locked.
+/// The revisions as watchers see them. Outlives the engine, so that a watcher that lingers does not
+/// keep the database locked.
 pub(super) struct Feed {
     log: Mutex<ChangeLog>,
-    head: watch::Sender<Head>,
+    /// The last revision that is applied, at most one group ahead of the disk.
+    applied: watch::Sender<Head>,
+    /// The last one that is durable.
+    durable: watch::Sender<Head>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,30 +91,50 @@ struct Head {
 
 impl Feed {
     pub(super) fn new(log: ChangeLog) -> Arc<Self> {
-        let head = watch::Sender::new(Head { revision: log.head(), closed: false });
-        Arc::new(Self { log: Mutex::new(log), head })
+        let head = Head { revision: log.head(), closed: false };
+        let [applied, durable] = [(); 2].map(|()| watch::Sender::new(head));
+        Arc::new(Self { log: Mutex::new(log), applied, durable })
     }
 
-    pub(super) fn head(&self) -> Revision {
-        self.head.borrow().revision
+    pub(super) fn applied(&self) -> Revision {
+        self.applied.borrow().revision
+    }
+
+    pub(super) fn durable(&self) -> Revision {
+        self.durable.borrow().revision
+    }
+
+    /// Waits until everything up to `revision` is durable; false if that will not be.
+    pub(super) async fn synced(&self, revision: Revision) -> bool {
+        let mut durable = self.durable.subscribe();
+        let head = durable.wait_for(|head| head.revision >= revision || head.closed).await;
+        head.is_ok_and(|head| head.revision >= revision)
     }
 
     pub(super) fn stage(&self, changes: Vec<Change>, batch: &mut EngineBatch) -> Group {
         self.log().stage(changes, batch)
     }
 
-    /// Publishes a group that is durable: first the log, then the wake-up.
+    /// Publishes a group that is applied: first the log, then the wake-up.
     pub(super) fn append(&self, group: Group) {
         let mut log = self.log();
         log.append(group);
         let revision = log.head();
         drop(log);
-        self.head.send_modify(|head| head.revision = revision);
+        self.applied.send_modify(|head| head.revision = revision);
+    }
+
+    /// What was appended is durable.
+    pub(super) fn sync(&self) {
+        let revision = self.applied();
+        self.durable.send_modify(|head| head.revision = revision);
     }
 
     /// Ends the watches once they have read what there is.
     pub(super) fn close(&self) {
-        self.head.send_modify(|head| head.closed = true);
+        for head in [&self.applied, &self.durable] {
+            head.send_modify(|head| head.closed = true);
+        }
     }
 
     fn log(&self) -> MutexGuard<'_, ChangeLog> {
@@ -119,7 +142,7 @@ impl Feed {
     }
 }
 
-/// A cursor over the durable revisions.
+/// A cursor over the revisions: the durable ones, or those that are applied.
 pub struct Watch {
     feed: Arc<Feed>,
     head: watch::Receiver<Head>,
@@ -133,8 +156,13 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    pub(super) fn new(feed: Arc<Feed>, cursor: Revision) -> Self {
-        let head = feed.head.subscribe();
+    pub(super) fn of_durable(feed: Arc<Feed>, cursor: Revision) -> Self {
+        let head = feed.durable.subscribe();
+        Self { feed, head, cursor }
+    }
+
+    pub(super) fn of_applied(feed: Arc<Feed>, cursor: Revision) -> Self {
+        let head = feed.applied.subscribe();
         Self { feed, head, cursor }
     }
 
@@ -148,8 +176,8 @@ impl Watch {
     pub async fn next(&mut self) -> Changes {
         loop {
             // Marked as seen before the log is read: a commit in between wakes the next wait.
-            let closed = self.head.borrow_and_update().closed;
-            let read = self.feed.log().read(self.cursor, BATCH_CHANGES);
+            let Head { revision, closed } = *self.head.borrow_and_update();
+            let read = self.feed.log().read(self.cursor, revision, BATCH_CHANGES);
             match read {
                 Read::Batch(upto, keys) => {
                     self.cursor = upto;

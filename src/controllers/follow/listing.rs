@@ -221,7 +221,7 @@ impl Source for StoreSource {
     async fn next(&mut self, cursor: u64) -> Result<Step<RowChange>, StoreError> {
         let watch = match &mut self.watch {
             Some(watch) if watch.cursor() == cursor => watch,
-            _ => self.watch.insert(self.store.watch(cursor)),
+            _ => self.watch.insert(self.store.watch_applied(cursor)),
         };
         match watch.next().await {
             Changes::Batch { upto, keys } => {

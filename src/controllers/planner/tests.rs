@@ -2,10 +2,7 @@
 
 use serde_json::json;
 
-use super::plan_now;
-use crate::api::fact::FactId;
-use crate::controllers::fixture::{Bench, SUB, answer, event, until};
-use crate::controllers::world::SubFact;
+use crate::controllers::fixture::{Bench, answer, event, until};
 
 /// A node whose one fact is true until 20 s and has its part.
 async fn served() -> Bench {
@@ -65,18 +62,6 @@ async fn newer_events_do_not_keep_a_part_from_being_extended() {
     bench.receive(until(event("e3", "seen", "s1", 19), 60)).await;
     bench.plan().await;
     assert_eq!(bench.part(&second).expect("the part").expires_at.as_second(), 40);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_intent_that_is_not_on_disk_yet_is_none() {
-    let mut bench = Bench::new(json!({}), answer).await;
-    let event = event("e1", "seen", "s1", 0);
-    bench.emit(event.clone()).await;
-    let key = SubFact { subscription: SUB.into(), fact: FactId::of(&event) };
-    let looked = plan_now(&bench.shared, &key);
-    let head = bench.store.head();
-    assert!(looked.is_intended(head));
-    assert!(!looked.is_intended(head - 1), "the world may be ahead of what is durable");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,11 @@
 //! Who may run beside whom.
 
+use std::pin::pin;
+
 use serde_json::json;
 
 use super::*;
-use crate::controllers::fixture::{Bench, Reply};
+use crate::controllers::fixture::{Bench, Reply, answer, event};
 
 fn slot(plugin: &str, slot: u32) -> PluginSlot {
     PluginSlot { plugin: plugin.into(), slot }
@@ -38,4 +40,28 @@ async fn a_plugin_that_hangs_in_all_its_slots_keeps_no_other_one_from_running() 
     assert!(waiting() == [slot("lucky", 1)]);
     rooms.push(runner.room_for(&slot("lucky", 1)).expect("it came first"));
     assert!(waiting().is_empty());
+}
+
+#[tokio::test]
+async fn a_plugin_is_made_ready_while_its_intent_is_synced_and_started_when_that_is_durable() {
+    let mut bench = Bench::with_writer(json!({}), answer).await;
+    let seen = event("e1", "seen", "s1", 0);
+    let busy = bench.engine.stall_syncs();
+    {
+        let mut received = pin!(bench.receive(seen.clone()));
+        assert!(futures::poll!(&mut received).is_pending());
+        bench.store.watch_applied(bench.store.head()).next().await;
+    }
+    bench.follow().await;
+    bench.plan().await;
+    let first = slot("p", 0);
+    {
+        let mut run = pin!(bench.runner.reconcile(&first));
+        assert!(futures::poll!(&mut run).is_pending(), "it waits for the disk");
+        assert!(bench.asked().is_empty(), "no process before its intent is durable");
+        drop(busy);
+        run.await.expect("run");
+    }
+    assert_eq!(bench.asked(), [["e1"]]);
+    assert!(bench.part(&seen).is_some());
 }

@@ -35,7 +35,7 @@ proptest! {
         }
         let loaded = ChangeLog::load(&engine, revision).expect("loaded");
         for cursor in 0..=revision {
-            prop_assert_eq!(loaded.read(cursor, 5), log.read(cursor, 5));
+            prop_assert_eq!(loaded.read(cursor, revision, 5), log.read(cursor, revision, 5));
         }
     }
 }
@@ -49,8 +49,8 @@ fn a_gap_in_the_log_makes_older_cursors_lag() {
     batch.put(row_key(3, 0), b"not a frame".to_vec());
     engine.apply(batch).expect("applied");
     let loaded = ChangeLog::load(&engine, 5).expect("loaded");
-    assert_eq!(loaded.read(2, 9), Read::Lagged(5));
-    assert!(matches!(loaded.read(3, 9), Read::Batch(5, keys) if keys.len() == 2));
+    assert_eq!(loaded.read(2, 5, 9), Read::Lagged(5));
+    assert!(matches!(loaded.read(3, 5, 9), Read::Batch(5, keys) if keys.len() == 2));
 }
 
 #[test]
@@ -58,7 +58,10 @@ fn a_batch_ends_between_groups_and_holds_at_least_one() {
     let (engine, mut log) = (MemoryEngine::new(), empty());
     commit(&mut log, &engine, (1..=3).map(|revision| change(revision, 3)).collect());
     commit(&mut log, &engine, vec![change(4, 3)]);
-    assert!(matches!(log.read(0, 2), Read::Batch(3, keys) if keys.len() == 3));
-    assert!(matches!(log.read(3, 2), Read::Batch(4, keys) if keys.len() == 1));
-    assert_eq!(log.read(4, 2), Read::UpToDate);
+    assert!(matches!(log.read(0, 4, 2), Read::Batch(3, keys) if keys.len() == 3));
+    assert!(matches!(log.read(3, 4, 2), Read::Batch(4, keys) if keys.len() == 1));
+    assert_eq!(log.read(4, 4, 2), Read::UpToDate);
+    // The last group is not durable yet.
+    assert!(matches!(log.read(0, 3, 9), Read::Batch(3, keys) if keys.len() == 3));
+    assert_eq!(log.read(3, 3, 9), Read::UpToDate);
 }

@@ -1,6 +1,7 @@
 //! The store as its users see it, on the memory engine and with the real writer thread.
 
 use std::convert::Infallible;
+use std::pin::pin;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,13 +31,6 @@ fn note(group: &str, id: u64, text: &str) -> Note {
 
 fn key(group: &str, id: u64) -> (String, u64) {
     (group.to_owned(), id)
-}
-
-/// A store with its writer thread, on an engine the test keeps.
-fn threaded(engine: &MemoryEngine) -> Store {
-    let health = Health::default();
-    Store::start(Arc::new(engine.clone()), Meta::new([7; 16], 1), Limits::default(), health, false)
-        .expect("a store")
 }
 
 async fn put(store: &Store, record: Note) -> Result<Revision, WriteError<StoreError>> {
@@ -77,7 +71,7 @@ async fn a_refused_transaction_leaves_no_trace() {
 
 #[tokio::test]
 async fn a_panic_fails_its_own_transaction_only() {
-    let store = threaded(&MemoryEngine::new());
+    let store = Store::threaded_in_memory(&MemoryEngine::new());
     let panics = store.write(|txn| -> Result<(), Infallible> {
         txn.put(&note("a", 1, "x")).expect("put");
         panic!("a bug in a closure")
@@ -133,7 +127,7 @@ async fn what_is_acknowledged_survives_a_crash_and_revisions_go_on() {
 #[tokio::test]
 async fn a_full_disk_refuses_clearly_and_goes_on_when_there_is_room() {
     let engine = MemoryEngine::new();
-    let store = threaded(&engine);
+    let store = Store::threaded_in_memory(&engine);
     engine.fail(Operation::Apply, 1, Fault::DiskFull);
     let full = put(&store, note("a", 1, "x")).await;
     assert!(matches!(full, Err(WriteError::Store(StoreError::DiskFull { .. }))));
@@ -146,7 +140,7 @@ async fn a_full_disk_refuses_clearly_and_goes_on_when_there_is_room() {
 async fn after_an_io_error_nothing_is_acknowledged_any_more() {
     for operation in [Operation::Apply, Operation::Sync] {
         let engine = MemoryEngine::new();
-        let store = threaded(&engine);
+        let store = Store::threaded_in_memory(&engine);
         engine.fail(operation, 1, Fault::Io);
         for _ in 0..2 {
             let failed = put(&store, note("a", 1, "x")).await;
@@ -161,7 +155,7 @@ async fn after_an_io_error_nothing_is_acknowledged_any_more() {
 #[tokio::test]
 async fn writers_that_wait_together_share_one_sync() {
     let engine = MemoryEngine::new();
-    let store = threaded(&engine);
+    let store = Store::threaded_in_memory(&engine);
     let (release, busy) = std::sync::mpsc::channel::<()>();
     // The first transaction keeps the writer busy until all the others are queued.
     let first = store.write(move |txn| {
@@ -181,7 +175,7 @@ async fn writers_that_wait_together_share_one_sync() {
 
 #[tokio::test]
 async fn a_watcher_sees_every_change_once_and_in_order() {
-    let store = threaded(&MemoryEngine::new());
+    let store = Store::threaded_in_memory(&MemoryEngine::new());
     let mut watch = store.watch(0);
     let writes = async {
         for id in 0..50 {
@@ -206,7 +200,7 @@ async fn a_watcher_sees_every_change_once_and_in_order() {
 
 #[tokio::test]
 async fn a_watcher_waits_until_something_happens_and_ends_with_the_store() {
-    let store = threaded(&MemoryEngine::new());
+    let store = Store::threaded_in_memory(&MemoryEngine::new());
     let mut watch = store.watch(0);
     let (changes, written) = tokio::join!(watch.next(), put(&store, note("a", 1, "x")));
     assert_eq!(written.expect("written"), 1);
@@ -215,6 +209,44 @@ async fn a_watcher_waits_until_something_happens_and_ends_with_the_store() {
     assert_eq!(end, Changes::Closed);
     let refused = put(&store, note("a", 2, "x")).await;
     assert!(matches!(refused, Err(WriteError::Store(StoreError::Closed))));
+}
+
+#[tokio::test]
+async fn who_gets_ready_hears_of_a_group_while_it_is_synced_and_all_others_when_it_is_durable() {
+    let engine = MemoryEngine::new();
+    let store = Store::threaded_in_memory(&engine);
+    let (mut ready, mut durable) = (store.watch_applied(0), store.watch(0));
+    let busy = engine.stall_syncs();
+    let mut written = pin!(put(&store, note("a", 1, "x")));
+    assert!(futures::poll!(&mut written).is_pending());
+    assert!(matches!(ready.next().await, Changes::Batch { upto: 1, .. }));
+    assert_eq!((store.applied(), store.head()), (1, 0));
+    {
+        let mut synced = pin!(store.synced(1));
+        let mut told = pin!(durable.next());
+        assert!(futures::poll!(&mut written).is_pending());
+        assert!(futures::poll!(&mut synced).is_pending());
+        assert!(futures::poll!(&mut told).is_pending());
+        drop(busy);
+        synced.await.expect("the disk took it");
+        assert!(matches!(told.await, Changes::Batch { upto: 1, .. }));
+    }
+    assert_eq!(written.await.expect("written"), 1);
+    assert_eq!(store.head(), 1);
+}
+
+#[tokio::test]
+async fn what_the_disk_did_not_take_is_never_called_durable() {
+    let engine = MemoryEngine::new();
+    let store = Store::threaded_in_memory(&engine);
+    let (mut ready, mut durable) = (store.watch_applied(0), store.watch(0));
+    engine.fail(Operation::Sync, 1, Fault::Io);
+    put(&store, note("a", 1, "x")).await.expect_err("the disk failed");
+    assert!(matches!(ready.next().await, Changes::Batch { upto: 1, .. }));
+    assert_eq!(ready.next().await, Changes::Closed);
+    assert_eq!(durable.next().await, Changes::Closed);
+    store.synced(1).await.expect_err("it was not synced");
+    assert_eq!(store.head(), 0);
 }
 
 #[tokio::test]
@@ -271,7 +303,7 @@ async fn the_background_scrub_reports_damage_and_has_it_remembered() {
 
 #[test]
 fn writing_works_without_a_runtime() {
-    let store = threaded(&MemoryEngine::new());
+    let store = Store::threaded_in_memory(&MemoryEngine::new());
     let done = store.write_blocking(|txn| txn.put(&note("a", 1, "x"))).expect("written");
     assert_eq!(done.revision, 1);
 }
