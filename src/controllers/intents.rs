@@ -45,7 +45,11 @@ pub(super) fn intend(
         return Ok(());
     }
     for Runs { subscription, uid, effect } in runs {
-        let old = txn.get::<Work>(&(subscription.clone(), fact))?;
+        let old = match txn.get::<Work>(&(subscription.clone(), fact)) {
+            // No reason to refuse an event: the runner finds it too, and tells of it.
+            Err(StoreError::DamagedRow { .. } | StoreError::Undecodable { .. }) => continue,
+            old => old?,
+        };
         let old = old.filter(|work| work.subscription_uid == uid);
         let mut work = old.unwrap_or_else(|| Work::new(&subscription, fact, &uid));
         let run_key = run_key(&uid, &event.group, &event.id, &effect, work.next_renewal());
@@ -55,7 +59,7 @@ pub(super) fn intend(
     Ok(())
 }
 
-/// Who would run for the event at once.
+/// Who would run for the event at once; of too many, some.
 fn runs(world: &World, event: &Event) -> Vec<Runs> {
     let names = world.objects.matcher.matching(event);
     let subscriptions = names.iter().filter_map(|name| world.objects.subscription(name));
@@ -68,7 +72,7 @@ fn runs(world: &World, event: &Event) -> Vec<Runs> {
             effect: plugin.effect.clone(),
         })
     });
-    runs.collect()
+    runs.take(MOST + 1).collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Which intents are written with an event.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::*;
 use crate::controllers::fixture::{Bench, Reply, SUB, answer, event, until};
-use crate::store::Scan;
+use crate::store::tables::WORKS;
+use crate::store::{Record, Scan, Table};
 
 fn intended(bench: &Bench) -> usize {
     bench.store.scan::<Work>(&Scan::all()).filter(|row| row.as_ref().is_ok()).count()
@@ -56,6 +58,31 @@ async fn the_intent_of_a_newer_event_outlives_the_run_of_the_older_one() {
     assert_eq!(bench.runs().len(), 1);
     let work = bench.work(&newer).expect("work");
     assert_ne!(work.failing.expect("the older one failed").run_key, work.intent.unwrap().run_key);
+}
+
+/// A row in the place of work that does not read as such.
+#[derive(Debug, Serialize, Deserialize)]
+struct Odd {
+    fact: FactId,
+}
+
+impl Record for Odd {
+    const TABLE: Table = WORKS;
+    type Key = (String, FactId);
+    fn key(&self) -> Self::Key {
+        (SUB.to_owned(), self.fact)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_does_not_read_is_no_reason_to_refuse_an_event() {
+    let bench = Bench::new(json!({}), answer).await;
+    let event = event("e1", "seen", "s1", 0);
+    let odd = Odd { fact: FactId::of(&event) };
+    bench.store.write(move |txn| txn.put(&odd)).await.expect("written");
+    bench.store.get::<Work>(&(SUB.to_owned(), FactId::of(&event))).expect_err("it does not read");
+    bench.receive(event).await;
+    assert_eq!(bench.events(), ["e1"]);
 }
 
 #[tokio::test(start_paused = true)]
