@@ -98,7 +98,8 @@ impl Historian {
             let Some(row) = self.event(group, seq, &id)? else { continue };
             let of_age = add(row.received_at, max_age);
             if surplus == 0 && of_age > now {
-                // Young history, and so is what was received after it.
+                // Young history, and so is what was received after it, but for a clock that was set
+                // back since: that waits with it, or for `maxEvents`.
                 slice.due = slice.due.into_iter().chain([of_age]).min();
                 superseded.put_back_last();
                 break;
