@@ -141,12 +141,10 @@ impl Dispatch {
         true
     }
 
-    /// Whether this run waits or is under way.
-    pub fn has(&self, key: &SubFact, run_key: &str) -> bool {
-        let waiting = self.queues.get(&key.subscription).and_then(|q| q.items.get(&key.fact));
-        let waiting = waiting.map(|waiting| &waiting.item.due.run_key);
-        let running = self.running.get(key).map(|running| &running.run_key);
-        waiting.into_iter().chain(running).any(|known| known == run_key)
+    /// Whether a run of this fact waits or is under way, for whichever observation.
+    pub fn has(&self, key: &SubFact) -> bool {
+        let queue = self.queues.get(&key.subscription);
+        self.running.contains_key(key) || queue.is_some_and(|q| q.items.contains_key(&key.fact))
     }
 
     /// Items of a batch that did not come to its end are due as before; they have waited already.

@@ -84,11 +84,12 @@ impl Looked {
     fn carry_out(&self, txn: &mut Txn<'_>, key: &SubFact) -> Result<(), StoreError> {
         let row = (key.subscription.to_string(), key.fact);
         let Self { plan, part, work, .. } = self;
-        let forgets = plan.forget_work || plan.forget_failure;
         let (now, planned) = (txn.get::<Work>(&row)?, work.as_deref());
         let same_work = match (&now, planned) {
             // Each newer event writes its intent there: a part must not wait until they pause.
-            (Some(now), Some(planned)) if !forgets => now.is_same_but_for_the_intent(planned),
+            (Some(now), Some(planned)) if !plan.forget_work => {
+                now.is_same_but_for_the_intent(planned)
+            }
             _ => now.as_ref() == planned,
         };
         if !same_work || txn.get::<Part>(&row)?.as_ref() != part.as_deref() {
@@ -104,9 +105,9 @@ impl Looked {
                 }
             }
         }
-        match planned.filter(|_| forgets) {
+        match now.filter(|_| plan.forget_work || plan.forget_failure) {
             Some(work) if !plan.forget_work && work.is_worth_keeping() => {
-                txn.put(&Work { failing: None, ..work.clone() })?;
+                txn.put(&Work { failing: None, ..work })?;
             }
             Some(_) => txn.delete::<Work>(&row)?,
             None => {}
@@ -131,7 +132,8 @@ impl Planner {
         Ok(())
     }
 
-    /// Hands a due run on. Returns whether it is news, and not to be waited for.
+    /// Hands a due run on. Returns whether it is the first of its fact at hand, and not to be waited
+    /// for.
     fn dispatch(&self, key: &SubFact, looked: &Looked) -> bool {
         let (Some(due), Some(subscription), Some(fact)) =
             (&looked.plan.run, &looked.subscription, &looked.fact)
@@ -153,7 +155,7 @@ impl Planner {
         let concurrency =
             self.shared.world().objects.plugin(&plugin).map_or(1, |p| p.spec.concurrency);
         let mut dispatch = self.shared.dispatch();
-        let is_news = windows == Windows::default() && !dispatch.has(key, &due.run_key);
+        let is_news = windows == Windows::default() && !dispatch.has(key);
         if dispatch.want(&key.subscription, &plugin, windows, item, Instant::now()) {
             // All slots busy: the one that ends first looks again by itself.
             if let Some(slot) = dispatch.idle_slot(&plugin, concurrency) {

@@ -53,6 +53,22 @@ async fn a_part_that_ends_soon_is_extended_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_whose_plugin_is_busy_with_an_older_observation_is_extended_at_once() {
+    let mut bench = served().await;
+    bench.at(5);
+    bench.emit(until(event("e2", "seen", "s1", 5), 40)).await;
+    let third = until(event("e3", "seen", "s1", 6), 50);
+    bench
+        .turn_while(async |bench, _| {
+            bench.at(6);
+            bench.emit(third.clone()).await;
+            bench.plan().await;
+            assert_eq!(bench.part(&third).expect("the part").expires_at.as_second(), 50);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn newer_events_do_not_keep_a_part_from_being_extended() {
     let mut bench = served().await;
     bench.at(18);
