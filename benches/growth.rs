@@ -2,8 +2,8 @@
 //! subscriptions and parts; of a recompute with its own facts; of a burst with its size; and the
 //! memory of a live fact. The real node on sled, in this process; only the plugin is a function.
 //!
-//! `cargo bench --bench growth` prints one line a figure. CPU time is that of the whole process, so
-//! the disk's moods are not in it.
+//! `cargo bench --bench growth` prints one line a figure. What is compared takes turns, so that the
+//! machine's moods meet both. CPU time is that of the whole process, so the disk's are not in it.
 
 #![allow(clippy::cast_precision_loss)] // figures for humans, far below 2^52
 
@@ -36,8 +36,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::report::{Goal, count, figure, percentile};
 
-/// Events whose cost is measured, one after the other.
-const SAMPLES: u32 = 200;
+/// Turns of each of the two that are compared, and events of a turn.
+const TURNS: u32 = 25;
+const PER_TURN: u32 = 8;
 const PER_TRANSACTION: usize = 1000;
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -234,37 +235,53 @@ impl Lab {
         self.node.converged().await.expect("it runs");
     }
 
-    /// One event after the other, each until its part is in force: median time and CPU time of one.
-    async fn one_event(&mut self, beside: &str) -> f64 {
+    /// Some events, one after the other, each until its part is in force: notes the time of each, and
+    /// the CPU time of one.
+    async fn turn(&mut self, cost: &mut Cost) {
         self.settle().await;
-        let mut times = Vec::new();
         let before = cpu();
-        for _ in 0..SAMPLES {
+        for _ in 0..PER_TURN {
             let begun = Instant::now();
             self.emit("seen", 1, true).await;
             self.settle().await;
-            times.push(begun.elapsed());
+            cost.times.push(begun.elapsed());
         }
-        let cpu = cpu().saturating_sub(before).as_secs_f64() * 1e6 / f64::from(SAMPLES);
-        figure(
-            &format!("one event, p50, beside {beside}"),
-            percentile(&mut times, 50),
-            "ms",
-            Goal::None,
-        );
-        figure(&format!("one event, CPU, beside {beside}"), cpu, "µs", Goal::None);
+        cost.cpu.push(cpu().saturating_sub(before) / PER_TURN);
+    }
+}
+
+/// What an event costs.
+#[derive(Default)]
+struct Cost {
+    times: Vec<Duration>,
+    cpu: Vec<Duration>,
+}
+
+impl Cost {
+    /// Prints the medians and returns that of the CPU time, in ms.
+    fn told(&mut self, beside: &str) -> f64 {
+        let (time, cpu) = (percentile(&mut self.times, 50), percentile(&mut self.cpu, 50));
+        figure(&format!("one event, p50, beside {beside}"), time, "ms", Goal::None);
+        figure(&format!("one event, CPU, beside {beside}"), cpu * 1e3, "µs", Goal::None);
         cpu
     }
 }
 
-/// The CPU time of all threads of this process.
+/// What an event costs on a node beside what it costs on another, in turns.
+async fn compare(what: &str, (few, less): (&mut Lab, &str), (many, more): (&mut Lab, &str)) {
+    let (mut few_cost, mut many_cost) = (Cost::default(), Cost::default());
+    for _ in 0..TURNS {
+        few.turn(&mut few_cost).await;
+        many.turn(&mut many_cost).await;
+    }
+    let (few, many) = (few_cost.told(less), many_cost.told(more));
+    figure(&format!("one event, CPU, {what}"), many / few, "×", Goal::AtMost(1.5));
+}
+
+/// The CPU time of this process.
 fn cpu() -> Duration {
-    let tasks = fs::read_dir("/proc/self/task").expect("procfs");
-    let nanos = tasks.filter_map(|task| {
-        let stat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        stat.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(used).expect("time goes forward")
 }
 
 fn resident_bytes() -> f64 {
@@ -291,83 +308,88 @@ async fn burst(size: usize) -> f64 {
 }
 
 async fn bursts() {
-    let sizes = [2_500, 5_000, 10_000, 20_000].map(|size| count(size, size / 25));
+    let (small, sizes) = (count(2_500, 100), [5_000, 10_000, 20_000].map(|n| count(n, n / 25)));
     // The first one warms up.
-    burst(sizes[0]).await;
-    let mut each = Vec::new();
+    burst(small).await;
+    let (mut few, mut many) = (Vec::new(), Vec::new());
     for size in sizes {
-        each.push(burst(size).await);
+        few.push(burst(small).await);
+        many.push(burst(size).await);
     }
-    let last = each.len() - 1;
+    few.push(burst(small).await);
+    few.sort_by(f64::total_cmp);
     figure(
         "a part of the largest burst to one of the smallest",
-        each[last] / each[0],
+        many[sizes.len() - 1] / few[few.len() / 2],
         "×",
         Goal::AtMost(1.5),
     );
 }
 
 async fn facts() {
-    let mut lab = Lab::new().await;
-    let (mut costs, mut there) = (Vec::new(), 0);
-    let mut memory = Vec::new();
-    for facts in [1_000, 10_000, 100_000, count(1_000_000, 110_000)] {
-        lab.emit("quiet", facts - there, true).await;
+    let (mut few, mut many) = (Lab::new().await, Lab::new().await);
+    few.emit("quiet", 1_000, true).await;
+    let (mut there, mut memory) = (0, Vec::new());
+    for facts in [10_000, 100_000, count(1_000_000, 110_000)] {
+        many.emit("quiet", facts - there, true).await;
         there = facts;
-        costs.push(lab.one_event(&format!("{facts} live facts")).await);
+        let (less, more) = ("1000 live facts", format!("{facts} live facts"));
+        let what = format!("{facts} live facts to 1000");
+        compare(&what, (&mut few, less), (&mut many, &more)).await;
         memory.push((facts, resident_bytes()));
     }
     let (last, first) = (memory[memory.len() - 1], memory[memory.len() - 2]);
     let bytes = (last.1 - first.1) / (last.0 - first.0) as f64;
     figure("memory of one live fact", bytes, "bytes", Goal::AtMost(1024.0));
-    figure(
-        "one event, CPU, at most facts to fewest",
-        costs[costs.len() - 1] / costs[0],
-        "×",
-        Goal::AtMost(1.5),
-    );
-    lab.stop().await;
+    few.stop().await;
+    many.stop().await;
 }
 
 async fn beside_others() {
-    let mut lab = Lab::new().await;
-    let alone = lab.one_event("nothing").await;
-    let told = |what: &str, cost: f64| {
-        figure(&format!("one event, CPU, {what} to nothing"), cost / alone, "×", Goal::AtMost(1.5));
-    };
+    let (mut alone, mut lab) = (Lab::new().await, Lab::new().await);
     let events = count(100_000, 5_000);
     lab.emit("past", events, false).await;
-    told("stored events", lab.one_event(&format!("{events} stored events")).await);
+    let beside = format!("{events} stored events");
+    compare("stored events to nothing", (&mut alone, "nothing"), (&mut lab, &beside)).await;
     let others = count(10_000, 500);
     let subscriptions = (0..others).map(|n| {
         let net = format!("172.{}.{}.0/24", 16 + n / 256 % 16, n % 256);
         subscription(&format!("o{n}"), "p", json!({"types": ["seen"], "subjectCIDRs": [net]}))
     });
     lab.put(subscriptions.collect()).await;
-    told("subscriptions", lab.one_event(&format!("{others} subscriptions")).await);
+    let beside = format!("{others} subscriptions");
+    compare("subscriptions to nothing", (&mut alone, "nothing"), (&mut lab, &beside)).await;
     let parts = count(20_000, 1_000);
     lab.emit("seen", parts, true).await;
-    told("parts", lab.one_event(&format!("{parts} parts")).await);
+    let beside = format!("{parts} parts");
+    compare("parts to nothing", (&mut alone, "nothing"), (&mut lab, &beside)).await;
     recompute(&mut lab, parts).await;
+    alone.stop().await;
     lab.stop().await;
 }
 
 /// Two small subscriptions beside a large one: changing a plugin's env costs what its own facts do.
 async fn recompute(lab: &mut Lab, beside: usize) {
-    let mut each = Vec::new();
-    for facts in [200, 2_000] {
-        let (name, kind) = (format!("few{facts}"), format!("kind{facts}"));
+    let sizes = [200, 2_000];
+    let name = |facts| format!("few{facts}");
+    for facts in sizes {
+        let (name, kind) = (name(facts), format!("kind{facts}"));
         lab.put(vec![plugin(&name, "0"), subscription(&name, &name, json!({"types": [kind]}))])
             .await;
         lab.emit(&kind, facts, true).await;
         lab.settle().await;
-        let mut times = Vec::new();
-        for tag in ["1", "2", "3", "4", "5"] {
+    }
+    let mut times = [Vec::new(), Vec::new()];
+    for tag in ["1", "2", "3", "4", "5"] {
+        for (times, facts) in times.iter_mut().zip(sizes) {
             let begun = Instant::now();
-            lab.put(vec![plugin(&name, tag)]).await;
+            lab.put(vec![plugin(&name(facts), tag)]).await;
             times.push(begun.elapsed());
         }
-        let ms = percentile(&mut times, 50);
+    }
+    let mut each = Vec::new();
+    for (times, facts) in times.iter_mut().zip(sizes) {
+        let ms = percentile(times, 50);
         figure(&format!("recompute of {facts} facts beside {beside} parts"), ms, "ms", Goal::None);
         each.push(ms * 1e3 / facts as f64);
     }
