@@ -96,10 +96,6 @@ pub struct Intent {
     pub run_key: String,
     /// When it was written.
     pub at: Time,
-    /// The store's revision that it was written in: it is durable when that is. 0 in rows of before
-    /// there was this field: they were on disk when the store was opened.
-    #[serde(default)]
-    pub revision: u64,
 }
 
 /// The memory of failed attempts under one run key.

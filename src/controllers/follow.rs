@@ -1,4 +1,4 @@
-//! Follows the store: every durable change is put into the world, then triggers whom it concerns.
+//! Follows the store: every change that is applied is put into the world, then triggers whom it concerns.
 //!
 //! A change names a row; what the row holds is read now, not when it was written. So a change that
 //! is seen twice, or late, does no harm, and one that was overtaken is not seen at all.

@@ -46,14 +46,14 @@ pub(super) fn intend(
     }
     for Runs { subscription, uid, effect } in runs {
         let old = match txn.get::<Work>(&(subscription.clone(), fact)) {
-            // No reason to refuse an event: the runner finds it too, and tells of it.
+            // No reason to refuse an event: who needs that row tells of it.
             Err(StoreError::DamagedRow { .. } | StoreError::Undecodable { .. }) => continue,
             old => old?,
         };
         let old = old.filter(|work| work.subscription_uid == uid);
         let mut work = old.unwrap_or_else(|| Work::new(&subscription, fact, &uid));
         let run_key = run_key(&uid, &event.group, &event.id, &effect, work.next_renewal());
-        work.intent = Some(Intent { run_key, at: now, revision: txn.revision() });
+        work.intent = Some(Intent { run_key, at: now });
         txn.put(&work)?;
     }
     Ok(())

@@ -18,6 +18,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::Shared;
+use super::publish::Published;
 use super::world::Output;
 use crate::api::Time;
 use crate::api::condition::Condition;
@@ -45,6 +46,8 @@ pub struct Outputs {
 /// Failures in a row after which a node no longer counts as unsettled because of an output: it is
 /// tried again all the same.
 const SETTLED_AFTER: u32 = 5;
+/// Looks at the effective config for one file, while others come about as fast as the disk is.
+const MOST_LOOKS: u32 = 3;
 /// How long a file that could not be written so often waits; the full pass looks as well.
 const RETRY_FILE: Duration = Duration::from_secs(30);
 
@@ -166,21 +169,27 @@ impl Outputs {
         let key = output.accepted.key();
         let file = (self.shared.identify)(&output.spec.path);
         let before = self.written.of(key).filter(|on_disk| on_disk.is_of(output));
-        let (published, view, seen) = {
-            let mut effective = self.shared.effective();
-            effective.expire(self.shared.clock.now());
-            let published = self.shared.number(&effective);
-            if file.is_some()
-                && before.as_ref().is_some_and(|on_disk| {
+        let mut looks = 0;
+        let (published, view) = loop {
+            let (published, view) = {
+                let mut effective = self.shared.effective();
+                effective.expire(self.shared.clock.now());
+                let published = self.shared.number(&effective);
+                let is_there = before.as_ref().is_some_and(|on_disk| {
                     on_disk.file == file && on_disk.effective == published.digest
-                })
-            {
-                return Ok(());
+                });
+                if file.is_some() && is_there {
+                    return Ok(());
+                }
+                (published, effective.view())
+            };
+            // Who reads the file acts on it: it holds nothing that a power cut could take back.
+            self.shared.store.settled().await?;
+            looks += 1;
+            if looks == MOST_LOOKS || self.is_current(&published) {
+                break (published, view);
             }
-            (published, effective.view(), self.shared.store.applied())
         };
-        // Who reads the file acts on it: it holds nothing that a power cut could take back.
-        self.shared.store.synced(seen).await?;
         self.may_write(output).await?;
         let content = print(output, view)?;
         let digest = to_apply(output, &content);
@@ -223,6 +232,13 @@ impl Outputs {
             note_applied(&self.shared, output, &on_disk).await?;
         }
         Ok(())
+    }
+
+    /// Whether these are still the bytes: something may have ended while the disk was waited for.
+    fn is_current(&self, published: &Published) -> bool {
+        let mut effective = self.shared.effective();
+        effective.expire(self.shared.clock.now());
+        effective.digest() == published.digest
     }
 
     /// Counts failures in a row.

@@ -21,7 +21,7 @@ use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
 use crate::store::facts::{find, put_fact};
 use crate::store::tables::FactRow;
-use crate::store::{Revision, StoreError, Txn, WriteError};
+use crate::store::{StoreError, Txn, WriteError};
 
 /// Reconciles (subscription, fact) pairs.
 pub struct Planner {
@@ -67,11 +67,11 @@ impl Looked {
         put && lasts && self.plan.run.is_some()
     }
 
-    /// The revision that wrote the intent of the due run, if one did. It may be being synced.
-    pub fn intended_at(&self) -> Option<Revision> {
-        let intent = self.work.as_ref().and_then(|work| work.intent.as_ref())?;
-        let due = self.plan.run.as_ref()?;
-        (intent.run_key == due.run_key).then_some(intent.revision)
+    /// Whether the intent of the due run is written. It may be being synced.
+    pub fn is_intended(&self) -> bool {
+        let intent = self.work.as_ref().and_then(|work| work.intent.as_ref());
+        let due = self.plan.run.as_ref();
+        intent.zip(due).is_some_and(|(intent, due)| intent.run_key == due.run_key)
     }
 
     /// The uid of the subscription.
@@ -93,6 +93,14 @@ impl Looked {
             _ => now.as_ref() == planned,
         };
         if !same_work || txn.get::<Part>(&row)?.as_ref() != part.as_deref() {
+            return Ok(());
+        }
+        let ends = match &plan.part {
+            PartStep::Keep => false,
+            PartStep::Put(part) => part.retiring.is_some(),
+            PartStep::Delete => true,
+        };
+        if ends && self.is_overtaken(txn, &key.fact)? {
             return Ok(());
         }
         match &plan.part {
@@ -117,6 +125,19 @@ impl Looked {
             record_end(txn, &row.1, fact.seq, end)?;
         }
         Ok(())
+    }
+}
+
+impl Looked {
+    /// Whether the store has another observation of the fact, or another end of it, than the world
+    /// that this was planned in: it may be what keeps the part.
+    fn is_overtaken(&self, txn: &Txn<'_>, fact: &FactId) -> Result<bool, StoreError> {
+        let Some(row) = find(txn, fact)?.filter(|row| row.ended.is_none()) else {
+            return Ok(false);
+        };
+        let stored = (row.seq, row.observed_at, row.expires_at);
+        let known = self.fact.as_ref().map(|f| (f.seq, f.observed_at, f.event.expires_at));
+        Ok(known != Some(stored))
     }
 }
 

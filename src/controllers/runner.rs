@@ -35,7 +35,7 @@ use crate::api::run::{Intent, Work};
 use crate::plugin::{Exit, HostError, Spawner, TrustWarning, WarmSpec};
 use crate::runtime::{Action, Backoff, Failure, Jitter, Reconciler, TriggerSender};
 use crate::store::facts::{Lookup, find};
-use crate::store::{Revision, StoreError, WriteError};
+use crate::store::{StoreError, WriteError};
 
 /// One of the runs that a plugin may have at the same time.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -210,7 +210,7 @@ impl Runner {
             let item = Item { due: due.clone(), ..item.clone() };
             let previous_generation = looked.part.as_ref().map_or(0, |part| part.generation);
             let subject = Subject { item, fact: Arc::clone(fact), previous_generation };
-            subjects.push(Wanted { subject, intended_at: looked.intended_at() });
+            subjects.push(Wanted { subject, is_intended: looked.is_intended() });
         }
         subjects
     }
@@ -232,12 +232,12 @@ impl Runner {
             executable: (self.shared.identify)(&plugin.spec.executable),
         };
         let mut kept = Vec::with_capacity(wanted.len());
-        let intents: Option<Vec<Revision>> = wanted.iter().map(|w| w.intended_at).collect();
-        let applied = self.shared.store.applied();
-        if let Some(newest) =
-            intents.and_then(|all| all.into_iter().max()).filter(|r| *r <= applied)
-        {
-            self.shared.store.synced(newest).await?;
+        if wanted.is_empty() {
+            return Ok(kept);
+        }
+        if wanted.iter().all(|wanted| wanted.is_intended) {
+            // The intents, and all else that says that the runs are due.
+            self.shared.store.settled().await?;
             for Wanted { subject, .. } in wanted {
                 let intent = stand.work(&self.shared.store, &subject)?.and_then(|work| work.intent);
                 if intent.is_some_and(|intent| intent.run_key == subject.item.due.run_key) {
@@ -250,8 +250,7 @@ impl Runner {
                     let Some(mut work) = stand.work(txn, &subject)? else { continue };
                     let run_key = &subject.item.due.run_key;
                     if work.intent.as_ref().is_none_or(|intent| intent.run_key != *run_key) {
-                        let (run_key, revision) = (run_key.clone(), txn.revision());
-                        work.intent = Some(Intent { run_key, at: stand.now, revision });
+                        work.intent = Some(Intent { run_key: run_key.clone(), at: stand.now });
                     }
                     txn.put(&work)?;
                     kept.push(subject);
@@ -276,8 +275,8 @@ impl Runner {
 /// A run that is about to start.
 struct Wanted {
     subject: Subject,
-    /// The revision that wrote its intent, if one did.
-    intended_at: Option<Revision>,
+    /// Whether its intent is written; it may be being synced.
+    is_intended: bool,
 }
 
 /// How runs that are about to start stand with the store.

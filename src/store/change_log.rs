@@ -79,7 +79,7 @@ impl ChangeLog {
     }
 
     /// Adds the rows of a new group to `batch`, and deletes the oldest to make room. The log itself
-    /// changes when the batch is durable: [`ChangeLog::append`].
+    /// changes when the batch is applied: [`ChangeLog::append`].
     pub(super) fn stage(&self, changes: Vec<Change>, batch: &mut EngineBatch) -> Group {
         let last = changes.last().map_or(self.covered, |change| change.revision);
         let mut rows = 0;
@@ -98,7 +98,7 @@ impl ChangeLog {
         Group { last, rows, changes }
     }
 
-    /// Takes a group in whose batch is durable.
+    /// Takes a group in whose batch is applied.
     pub(super) fn append(&mut self, group: Group) {
         for _ in 0..self.surplus(group.changes.len()) {
             if let Some(old) = self.groups.pop_front() {

@@ -301,6 +301,7 @@ impl Committer {
         let changes = self.shared.feed.stage(group.changes, &mut batch);
         let (key, value) = meta.to_row();
         batch.put(key, value);
+        self.shared.feed.begin(meta.revision);
         self.apply(batch, changes)?;
         fail_point!("store::after_sync");
         if let Some(scrub) = &mut self.scrub {
@@ -334,6 +335,7 @@ impl Committer {
                 Ok(())
             }
             Err(EngineError::DiskFull { available, reserve }) => {
+                self.shared.feed.refused();
                 self.shared.set_writes(Writes::DiskFull { available, reserve });
                 Err(StoreError::DiskFull { available, reserve })
             }

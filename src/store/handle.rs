@@ -282,9 +282,16 @@ impl Store {
         self.inner.shared.feed.applied()
     }
 
-    /// Waits until everything up to `revision`, which was applied, is durable.
-    pub async fn synced(&self, revision: Revision) -> Result<(), StoreError> {
-        if self.inner.shared.feed.synced(revision).await { Ok(()) } else { Err(StoreError::Closed) }
+    /// Waits until everything that was read by now is durable, at most one group. For who acts outside
+    /// of the store on what it has read. An error if the store failed or was closed first.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        if self.inner.shared.feed.settled().await {
+            return Ok(());
+        }
+        Err(match &self.inner.shared.health.borrow().writes {
+            Writes::Failed(why) => StoreError::Failed(why.clone()),
+            _ => StoreError::Closed,
+        })
     }
 
     /// Tells what changed durably after `from`. A cursor that is older than the log, or newer than
@@ -294,7 +301,7 @@ impl Store {
     }
 
     /// [`watch`](Self::watch) for those who get ready while a group is being synced: told of what is
-    /// applied. What acts on it outside of the store waits for [`synced`](Self::synced) first; what
+    /// applied. What acts on it outside of the store waits for [`settled`](Self::settled) first; what
     /// writes need not, for writes become durable in order.
     pub fn watch_applied(&self, from: Revision) -> Watch {
         Watch::of_applied(Arc::clone(&self.inner.shared.feed), from)

@@ -6,7 +6,8 @@
 //! * [`Store::write`] runs a closure on the one writer, in order with all others, and returns when
 //!   what it wrote is on disk. Closures that wait together share one sync (group commit).
 //! * Each transaction that changes something gets the next [`Revision`]. [`Store::watch`] tells
-//!   which keys changed after a revision, and only ever speaks of durable revisions.
+//!   which keys changed after a revision that is durable; [`Store::watch_applied`] does so while it
+//!   is being synced, and [`Store::settled`] waits for that. Reads show what is applied.
 //! * Below the typed surface lies an [`Engine`]: sled on disk, or [`MemoryEngine`], which models
 //!   crashes for simulation.
 //!

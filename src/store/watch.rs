@@ -2,6 +2,7 @@
 //!
 //! A watcher that does not poll costs nothing and blocks nobody: it holds a revision, not a queue.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -77,6 +78,8 @@ pub enum Changes {
 /// keep the database locked.
 pub(super) struct Feed {
     log: Mutex<ChangeLog>,
+    /// The last revision of which rows may be read.
+    readable: AtomicU64,
     /// The last revision that is applied, at most one group ahead of the disk.
     applied: watch::Sender<Head>,
     /// The last one that is durable.
@@ -93,7 +96,19 @@ impl Feed {
     pub(super) fn new(log: ChangeLog) -> Arc<Self> {
         let head = Head { revision: log.head(), closed: false };
         let [applied, durable] = [(); 2].map(|()| watch::Sender::new(head));
-        Arc::new(Self { log: Mutex::new(log), applied, durable })
+        let readable = AtomicU64::new(log.head());
+        Arc::new(Self { log: Mutex::new(log), readable, applied, durable })
+    }
+
+    /// From now on rows of the group that ends with `revision` may be read.
+    pub(super) fn begin(&self, revision: Revision) {
+        self.readable.store(revision, SeqCst);
+    }
+
+    /// The group that was begun left no trace.
+    pub(super) fn refused(&self) {
+        self.readable.store(self.applied(), SeqCst);
+        self.durable.send_modify(|_| ());
     }
 
     pub(super) fn applied(&self) -> Revision {
@@ -104,11 +119,14 @@ impl Feed {
         self.durable.borrow().revision
     }
 
-    /// Waits until everything up to `revision` is durable; false if that will not be.
-    pub(super) async fn synced(&self, revision: Revision) -> bool {
+    /// Waits until everything that may have been read by now is durable; false if that will not be.
+    pub(super) async fn settled(&self) -> bool {
+        let seen = self.readable.load(SeqCst);
+        // What was refused meanwhile is read no more.
+        let is_durable = |head: &Head| head.revision >= seen.min(self.readable.load(SeqCst));
         let mut durable = self.durable.subscribe();
-        let head = durable.wait_for(|head| head.revision >= revision || head.closed).await;
-        head.is_ok_and(|head| head.revision >= revision)
+        let head = durable.wait_for(|head| head.closed || is_durable(head)).await;
+        head.is_ok_and(|head| is_durable(&head))
     }
 
     pub(super) fn stage(&self, changes: Vec<Change>, batch: &mut EngineBatch) -> Group {

@@ -97,10 +97,3 @@ fn the_keys_that_a_store_has_seen_stay_the_same() {
     let effect = "e5d6f0c5874d76bc4dd2edcdcabaf8a928dbb5c0c6f0d7c6bc930cc67f3118f1";
     assert_eq!(digest("p", json!({})), effect);
 }
-
-#[test]
-fn an_intent_of_before_revisions_were_noted_reads_as_one_that_is_on_disk() {
-    let old = json!({"runKey": "k", "at": "2026-01-01T00:00:00Z"});
-    let intent: Intent = serde_json::from_value(old).expect("it reads");
-    assert_eq!(intent.revision, 0);
-}

@@ -409,7 +409,7 @@ fn nothing_is_renewed_when_the_facts_end_is_what_caps_the_part() {
 #[test]
 fn a_renewal_whose_intent_is_durable_keeps_its_key_after_a_crash() {
     let mut case = Case { now: 200, ..served() };
-    let intent = Intent { run_key: key("e1", 1), at: at(200), revision: 1 };
+    let intent = Intent { run_key: key("e1", 1), at: at(200) };
     case.work.as_mut().unwrap().intent = Some(intent);
     assert_eq!(case.due(), Some((key("e1", 1), 1)));
     let succeeded = Success { run_key: key("e1", 1), renewal: 1 };
@@ -452,7 +452,7 @@ fn an_effect_that_comes_back_after_another_succeeded_does_not_get_its_old_key() 
     // The other one never succeeded: what is there is what would be made again.
     let mut case = served();
     let other = run_key("uid-1", "g", "e1", "effect-2", 1);
-    case.work.as_mut().unwrap().intent = Some(Intent { run_key: other, at: at(50), revision: 1 });
+    case.work.as_mut().unwrap().intent = Some(Intent { run_key: other, at: at(50) });
     assert_eq!(case.due(), None);
 }
 

@@ -69,6 +69,22 @@ async fn a_part_whose_plugin_is_busy_with_an_older_observation_is_extended_at_on
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_does_not_go_when_its_fact_was_observed_again_in_time() {
+    let mut bench = served().await;
+    let first = bench.part(&event("e1", "seen", "s1", 0)).expect("the part");
+    // The next observation is committed, and the world has yet to hear of it when the first ends.
+    bench.at(19);
+    let second = until(event("e2", "seen", "s1", 19), 40);
+    bench.receive(second.clone()).await;
+    bench.at(20);
+    bench.plan().await;
+    let part = bench.part(&second).expect("it stays");
+    assert_eq!((part.uid, part.retiring), (first.uid, None));
+    bench.plan().await;
+    assert_eq!(bench.part(&second).expect("it stays").expires_at.as_second(), 40);
+}
+
+#[tokio::test(start_paused = true)]
 async fn newer_events_do_not_keep_a_part_from_being_extended() {
     let mut bench = served().await;
     bench.at(18);

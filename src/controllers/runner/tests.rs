@@ -65,3 +65,31 @@ async fn a_plugin_is_made_ready_while_its_intent_is_synced_and_started_when_that
     assert_eq!(bench.asked(), [["e1"]]);
     assert!(bench.part(&seen).is_some());
 }
+
+#[tokio::test]
+async fn a_plugin_is_started_on_nothing_that_a_power_cut_could_take_back() {
+    let mut bench = Bench::with_writer(json!({}), answer).await;
+    // Its intent is on disk, and then the subscription is suspended.
+    bench.emit(event("e1", "seen", "s1", 0)).await;
+    bench.manifests(&json!({"subscription": {"suspend": true}})).await;
+    let busy = bench.engine.stall_syncs();
+    {
+        let spec = json!({
+            "groupRef": "g", "match": {"types": ["seen"]}, "trigger": {"pluginRef": "p"},
+        });
+        let mut resumed = pin!(bench.accept("federation", "EventSubscription", "sub", spec));
+        assert!(futures::poll!(&mut resumed).is_pending());
+        bench.store.watch_applied(bench.store.head()).next().await;
+    }
+    bench.follow().await;
+    bench.plan().await;
+    let first = slot("p", 0);
+    {
+        let mut run = pin!(bench.runner.reconcile(&first));
+        assert!(futures::poll!(&mut run).is_pending(), "it waits for the disk");
+        assert!(bench.asked().is_empty(), "the subscription is suspended on disk");
+        drop(busy);
+        run.await.expect("run");
+    }
+    assert_eq!(bench.asked(), [["e1"]]);
+}

@@ -70,12 +70,16 @@ pub async fn load(
     offered: Vec<Arc<Current>>,
     batch: bool,
 ) -> Result<Cargo, StoreError> {
-    if offered.len() <= FEW {
-        return fill(store, offered, batch);
-    }
-    let store = store.clone();
-    let filled = tokio::task::spawn_blocking(move || fill(&store, offered, batch)).await;
-    filled.map_err(|error| StoreError::Failed(error.to_string()))?
+    let cargo = if offered.len() <= FEW {
+        fill(store, offered, batch)?
+    } else {
+        let store = store.clone();
+        let filled = tokio::task::spawn_blocking(move || fill(&store, offered, batch)).await;
+        filled.map_err(|error| StoreError::Failed(error.to_string()))??
+    };
+    // An event may have been read as it was just refreshed: a peer is sent what no power cut undoes.
+    store.settled().await?;
+    Ok(cargo)
 }
 
 fn fill(store: &Store, offered: Vec<Arc<Current>>, batch: bool) -> Result<Cargo, StoreError> {

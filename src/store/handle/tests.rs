@@ -222,7 +222,7 @@ async fn who_gets_ready_hears_of_a_group_while_it_is_synced_and_all_others_when_
     assert!(matches!(ready.next().await, Changes::Batch { upto: 1, .. }));
     assert_eq!((store.applied(), store.head()), (1, 0));
     {
-        let mut synced = pin!(store.synced(1));
+        let mut synced = pin!(store.settled());
         let mut told = pin!(durable.next());
         assert!(futures::poll!(&mut written).is_pending());
         assert!(futures::poll!(&mut synced).is_pending());
@@ -236,6 +236,16 @@ async fn who_gets_ready_hears_of_a_group_while_it_is_synced_and_all_others_when_
 }
 
 #[tokio::test]
+async fn what_a_full_disk_refused_is_waited_for_by_nobody() {
+    let engine = MemoryEngine::new();
+    let store = Store::threaded_in_memory(&engine);
+    put(&store, note("a", 1, "x")).await.expect("written");
+    engine.fail(Operation::Apply, 1, Fault::DiskFull);
+    put(&store, note("a", 2, "x")).await.expect_err("the disk is full");
+    store.settled().await.expect("all that is there is durable");
+}
+
+#[tokio::test]
 async fn what_the_disk_did_not_take_is_never_called_durable() {
     let engine = MemoryEngine::new();
     let store = Store::threaded_in_memory(&engine);
@@ -245,7 +255,8 @@ async fn what_the_disk_did_not_take_is_never_called_durable() {
     assert!(matches!(ready.next().await, Changes::Batch { upto: 1, .. }));
     assert_eq!(ready.next().await, Changes::Closed);
     assert_eq!(durable.next().await, Changes::Closed);
-    store.synced(1).await.expect_err("it was not synced");
+    let settled = store.settled().await;
+    assert!(matches!(settled, Err(StoreError::Failed(_))), "{settled:?}");
     assert_eq!(store.head(), 0);
 }
 
