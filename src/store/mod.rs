@@ -51,7 +51,7 @@ pub use frame::{FrameError, MAX_RECORD_BYTES};
 pub use handle::{Limits, Store};
 pub use health::{Health, HealthNote, Writes};
 pub use key::{KeyError, KeyReader, KeyWriter, RecordKey};
-pub use memory::{Fault, MemoryEngine, Operation};
+pub use memory::{Fault, MemoryEngine, Operation, Stall};
 pub use open::{Commits, OpenOptions, OpenReport, Quarantined};
 pub use open_error::OpenError;
 pub use record::{Record, Table};

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::controllers::fixture::{Bench, Reply, answer, event};
+use crate::store::Stall;
 
 fn slot(plugin: &str, slot: u32) -> PluginSlot {
     PluginSlot { plugin: plugin.into(), slot }
@@ -42,6 +43,21 @@ async fn a_plugin_that_hangs_in_all_its_slots_keeps_no_other_one_from_running() 
     assert!(waiting().is_empty());
 }
 
+/// Takes in what is applied: its plugin is asked when that is durable, and not before.
+async fn runs_when_durable(bench: &mut Bench, busy: Stall) {
+    bench.follow().await;
+    bench.plan().await;
+    let first = slot("p", 0);
+    {
+        let mut run = pin!(bench.runner.reconcile(&first));
+        assert!(futures::poll!(&mut run).is_pending(), "it waits for the disk");
+        assert!(bench.asked().is_empty(), "no process before that is durable");
+        drop(busy);
+        run.await.expect("run");
+    }
+    assert_eq!(bench.asked(), [["e1"]]);
+}
+
 #[tokio::test]
 async fn a_plugin_is_made_ready_while_its_intent_is_synced_and_started_when_that_is_durable() {
     let mut bench = Bench::with_writer(json!({}), answer).await;
@@ -52,17 +68,7 @@ async fn a_plugin_is_made_ready_while_its_intent_is_synced_and_started_when_that
         assert!(futures::poll!(&mut received).is_pending());
         bench.store.watch_applied(bench.store.head()).next().await;
     }
-    bench.follow().await;
-    bench.plan().await;
-    let first = slot("p", 0);
-    {
-        let mut run = pin!(bench.runner.reconcile(&first));
-        assert!(futures::poll!(&mut run).is_pending(), "it waits for the disk");
-        assert!(bench.asked().is_empty(), "no process before its intent is durable");
-        drop(busy);
-        run.await.expect("run");
-    }
-    assert_eq!(bench.asked(), [["e1"]]);
+    runs_when_durable(&mut bench, busy).await;
     assert!(bench.part(&seen).is_some());
 }
 
@@ -81,15 +87,5 @@ async fn a_plugin_is_started_on_nothing_that_a_power_cut_could_take_back() {
         assert!(futures::poll!(&mut resumed).is_pending());
         bench.store.watch_applied(bench.store.head()).next().await;
     }
-    bench.follow().await;
-    bench.plan().await;
-    let first = slot("p", 0);
-    {
-        let mut run = pin!(bench.runner.reconcile(&first));
-        assert!(futures::poll!(&mut run).is_pending(), "it waits for the disk");
-        assert!(bench.asked().is_empty(), "the subscription is suspended on disk");
-        drop(busy);
-        run.await.expect("run");
-    }
-    assert_eq!(bench.asked(), [["e1"]]);
+    runs_when_durable(&mut bench, busy).await;
 }
