@@ -9,8 +9,9 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::Revision;
 use super::change_log::ChangeLog;
-use super::commit::{Committed, Committer, StoreError, WriteError};
+use super::commit::{Committed, Committer};
 use super::engine::{Engine, EngineError, RawRows};
+use super::error::{StoreError, WriteError};
 use super::health::{Health, HealthNote, Writes};
 use super::memory::MemoryEngine;
 use super::meta::Meta;

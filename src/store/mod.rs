@@ -18,6 +18,7 @@ pub mod backup;
 mod change_log;
 mod commit;
 mod engine;
+mod error;
 pub mod events;
 pub mod facts;
 mod fdatasync;
@@ -45,8 +46,9 @@ mod watch;
 mod watchdog;
 mod writer;
 
-pub use commit::{Committed, StoreError, WriteError};
+pub use commit::Committed;
 pub use engine::{Engine, EngineBatch, EngineError, RawRow, RawRows};
+pub use error::{StoreError, WriteError};
 pub use frame::{FrameError, MAX_RECORD_BYTES};
 pub use handle::{Limits, Store};
 pub use health::{Health, HealthNote, Writes};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::commit::StoreError;
 use super::engine::{Engine, EngineError, RawRows};
+use super::error::StoreError;
 use super::frame::{self, Body, FrameError};
 use super::record::Record;
 

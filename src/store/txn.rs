@@ -8,8 +8,8 @@ use std::iter::Peekable;
 use std::ops::Bound;
 
 use super::Revision;
-use super::commit::StoreError;
 use super::engine::{EngineError, RawRow, RawRows};
+use super::error::StoreError;
 use super::frame::{self, Body, MAX_RECORD_BYTES};
 use super::reads::Reads;
 use super::record::{Record, row_key};

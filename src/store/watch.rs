@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::Revision;
 use super::change_log::{ChangeLog, Group, Read};
-use super::commit::StoreError;
 use super::engine::EngineBatch;
+use super::error::StoreError;
 use super::key::{KeyError, RecordKey};
 use super::record::Record;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Revision;
-use super::commit::{Committed, Committer, Job, JobError, StoreError, WriteError};
+use super::commit::{Committed, Committer, Job, JobError};
+use super::error::{StoreError, WriteError};
 use super::txn::Txn;
 
 /// The pause between two slices of the scrub when the writer has nothing else to do: at most

@@ -9,8 +9,8 @@ use futures::FutureExt;
 
 use super::format::{BackupHeader, Row, Writer};
 use crate::store::Revision;
-use crate::store::commit::{StoreError, WriteError};
 use crate::store::engine::{Engine, EngineError};
+use crate::store::error::{StoreError, WriteError};
 use crate::store::frame::{self, Body, FrameError};
 use crate::store::handle::Store;
 use crate::store::meta::{Meta, MetaError, RowDelta};
