@@ -142,15 +142,16 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(told(seq.size_hint()));
         while let Some(item) = seq.next_element()? {
             items.push(item);
         }
+        items.shrink_to_fit();
         Ok(Value::Seq(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
+        let mut map = Map::with_capacity(told(access.size_hint()));
         let mut seen = std::collections::HashSet::new();
         while let Some(key) = access.next_key_seed(KeySeed)? {
             // Nearly all are small, and a scan of those is cheaper than a hash of each key.
@@ -167,8 +168,14 @@ impl<'de> Visitor<'de> for ValueVisitor {
             }
             map.push(key, access.next_value()?);
         }
+        map.shrink_to_fit();
         Ok(Value::Map(map))
     }
+}
+
+/// Room for as many entries as a decoder announces, within reason: what it announces may be a lie.
+fn told(size: Option<usize>) -> usize {
+    size.unwrap_or(0).min(64)
 }
 
 /// Reads a key by the same convention as a scalar.

@@ -21,6 +21,11 @@ impl Map {
         Self(Vec::with_capacity(capacity))
     }
 
+    /// Gives back room that no entry takes: values are kept for long.
+    pub fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.0.len()
