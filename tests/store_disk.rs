@@ -326,3 +326,38 @@ fn a_command_reports_damage_and_moves_nothing() {
     assert!(matches!(refusal(&offline), OpenError::Damaged { .. }));
     assert!(!state.join("quarantine").exists());
 }
+
+#[test]
+fn a_range_is_read_both_ways_and_goes_on_where_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (store, _) = open(&directory.path().join("state"));
+    // Every third id, over many pages of the engine.
+    let ids: Vec<u64> = (0..1500).step_by(3).collect();
+    let rows = ids.clone();
+    let filled =
+        store.write_blocking(move |txn| rows.into_iter().try_for_each(|id| txn.put(&event(id))));
+    filled.expect("a durable write");
+    let read = |scan: &Scan| -> Vec<u64> {
+        store.scan::<Event>(scan).map(|row| row.expect("a row").id).collect()
+    };
+    for (from, to) in
+        [(0, 1500), (1, 1497), (3, 4), (3, 3), (4, 5), (600, 603), (9, 6), (1498, 9999)]
+    {
+        let mut expected: Vec<_> =
+            ids.iter().copied().filter(|id| (from..to).contains(id)).collect();
+        let scan = Scan::from(&from).until(&to);
+        assert_eq!(read(&scan), expected, "{from}..{to}");
+        expected.reverse();
+        assert_eq!(read(&scan.reverse()), expected, "{from}..{to} backwards");
+    }
+
+    for (scan, left) in [(Scan::all(), 600), (Scan::all().reverse(), 900)] {
+        let mut rows = store.scan::<Event>(&scan).map(|row| row.expect("a row").id);
+        assert!(rows.by_ref().any(|id| id == left));
+        let gone = store.write_blocking(move |txn| {
+            (left - 60..left + 60).step_by(3).try_for_each(|id| txn.delete::<Event>(&id))
+        });
+        gone.expect("a durable write");
+        assert_eq!(rows.next(), Some(if left == 600 { 660 } else { 837 }));
+    }
+}
