@@ -7,6 +7,8 @@
 
 #![allow(clippy::cast_precision_loss)] // figures for humans, far below 2^52
 
+#[path = "../src/bin/routerd/allocator.rs"]
+mod allocator;
 #[path = "common/report.rs"]
 mod report;
 
@@ -398,6 +400,8 @@ async fn recompute(lab: &mut Lab, beside: usize) {
 }
 
 fn main() {
+    // As the daemon does: nodes run in this process.
+    allocator::give_back_soon();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {

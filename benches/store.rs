@@ -4,6 +4,8 @@
 //! `ROUTERD_BENCH_DIR` names the directory (default: the target directory, not a tmpfs).
 //! `ROUTERD_BENCH_ROWS` sets the rows of the large store (default 1,000,000).
 
+#[path = "../src/bin/routerd/allocator.rs"]
+mod allocator;
 #[path = "common/report.rs"]
 mod report;
 
@@ -39,6 +41,8 @@ fn event(id: u64) -> Event {
 }
 
 fn main() {
+    // As the daemon does.
+    allocator::give_back_soon();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
     let runtime = runtime.expect("a runtime");
     let parent = std::env::var_os("ROUTERD_BENCH_DIR")

@@ -56,7 +56,11 @@ const RESERVED: &[Reserved] = &[
     Reserved {
         what: "unsafe code",
         words: &[&["unsafe"]],
-        only_in: &["src/store/fdatasync.rs", "src/plugin/inherited.rs"],
+        only_in: &[
+            "src/store/fdatasync.rs",
+            "src/plugin/inherited.rs",
+            "src/bin/routerd/allocator.rs",
+        ],
     },
     Reserved {
         what: "the wall clock",

@@ -6,6 +6,8 @@
 //! memory, end_to_end, drain. `BENCH_QUICK=1` makes the counts small. `ROUTERD_BENCH_DIR` names the directory (default:
 //! the target directory, not a tmpfs).
 
+#[path = "../../src/bin/routerd/allocator.rs"]
+mod allocator;
 mod bare;
 mod client;
 mod drain;
@@ -26,6 +28,8 @@ mod visible;
 use std::path::PathBuf;
 
 fn main() {
+    // As the daemon does: some parts measure the store in this process.
+    allocator::give_back_soon();
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|name| name == part);
     let parent = std::env::var_os("ROUTERD_BENCH_DIR")

@@ -11,6 +11,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use routerd::daemon::{OpenError, RESCAN, ServeOptions, serve};
 use tracing_subscriber::EnvFilter;
 
+#[path = "routerd/allocator.rs"]
+mod allocator;
+
 /// Facts that one router observes become desired state on another.
 #[derive(Debug, Parser)]
 #[command(name = "routerd", version, max_term_width = 100)]
@@ -75,6 +78,7 @@ const MAX_WORKERS: usize = 4;
 const KEEP_BLOCKING: Duration = Duration::from_secs(2 * RESCAN.as_secs());
 
 fn main() -> ExitCode {
+    allocator::give_back_soon();
     let Command::Serve(args) = Args::parse().command;
     if let Err(error) = start_logging(&args) {
         eprintln!(
