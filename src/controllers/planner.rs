@@ -19,7 +19,7 @@ use crate::api::fact::{FactId, add};
 use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
-use crate::store::facts::{find, put_fact};
+use crate::store::facts::{find, is_ended, put_fact};
 use crate::store::tables::FactRow;
 use crate::store::{StoreError, Txn, WriteError};
 
@@ -132,12 +132,13 @@ impl Looked {
     /// Whether the store has another observation of the fact, or another end of it, than the world
     /// that this was planned in: it may be what keeps the part.
     fn is_overtaken(&self, txn: &Txn<'_>, fact: &FactId) -> Result<bool, StoreError> {
-        let Some(row) = find(txn, fact)?.filter(|row| row.ended.is_none()) else {
-            return Ok(false);
-        };
+        let Some(row) = find(txn, fact)? else { return Ok(false) };
         let stored = (row.seq, row.observed_at, row.expires_at);
-        let known = self.fact.as_ref().map(|f| (f.seq, f.observed_at, f.event.expires_at));
-        Ok(known != Some(stored))
+        match &self.fact {
+            Some(known) => Ok((known.seq, known.observed_at, known.event.expires_at) != stored),
+            // The world has let it go, or has yet to hear of it.
+            None => Ok(!is_ended(txn, &row)?),
+        }
     }
 }
 

@@ -85,6 +85,27 @@ async fn a_part_does_not_go_when_its_fact_was_observed_again_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_of_a_fact_that_ended_once_does_not_go_when_it_is_refreshed_in_time() {
+    let mut bench = served().await;
+    let event = event("e1", "seen", "s1", 0);
+    bench.at(20);
+    bench.turn().await;
+    assert_eq!(bench.part(&event), None, "its end is on record");
+    bench.emit(until(event.clone(), 40)).await;
+    bench.turn().await;
+    let again = bench.part(&event).expect("it is true again");
+    // The refresh is committed, and the world has yet to hear of it when the second life ends.
+    bench.at(39);
+    bench.receive(until(event.clone(), 60)).await;
+    bench.at(40);
+    bench.plan().await;
+    let part = bench.part(&event).expect("it stays");
+    assert_eq!((part.uid, part.retiring), (again.uid, None));
+    bench.plan().await;
+    assert_eq!(bench.part(&event).expect("it stays").expires_at.as_second(), 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn newer_events_do_not_keep_a_part_from_being_extended() {
     let mut bench = served().await;
     bench.at(18);
