@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{GUIDE_EVENT, Node, group};
+use crate::harness::{GUIDE_EVENT, Node, group, wait_for};
 
 #[test]
 fn each_exit_code_means_what_the_help_says() {
@@ -61,7 +61,12 @@ fn shared_flags_stand_before_or_after_the_subcommand() {
         let output = node.bare_ctl().args(args).output().expect("routerctl runs");
         crate::harness::Answer::from(output).json()
     };
-    let one = run(&["--state", &state, "-o", "json", "get", "EventGroup"]);
+    // What is found about the group comes after the daemon is ready.
+    let one = wait_for("its three conditions", &node.log_path(), || {
+        let one = run(&["--state", &state, "-o", "json", "get", "EventGroup"]);
+        let conditions = one[0]["status"]["conditions"].as_array().map_or(0, Vec::len);
+        if conditions == 3 { Ok(one) } else { Err(one.to_string()) }
+    });
     for args in [
         &["get", "EventGroup", "--state", &state, "-o", "json"][..],
         &["get", "--state-file", &state, "EventGroup", "--output", "json"],

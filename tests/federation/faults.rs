@@ -120,8 +120,12 @@ fn a_secret_that_is_changed_under_load_pauses_the_peer_until_both_have_it() {
     pair.emit(ids("before", 10));
     pair.deliver();
     write_secret(&pair.cloud.path("secret"), "another secret");
+    let mut probes = 0;
     wait_for("a refusal", &pair.onprem.log_path(), || {
-        pair.onprem.ctl("emit --group edge --type seen --subject probe --ttl 1h").exits(0);
+        // Each about a client of its own: one that is superseded before it was taken is not sent.
+        probes += 1;
+        let probe = format!("emit --group edge --type seen --subject probe-{probes} --ttl 1h");
+        pair.onprem.ctl(&probe).exits(0);
         let peers = pair.onprem.ctl("federation peers -o json").json();
         if peers[0]["reason"] == "Unauthorized" { Ok(()) } else { Err(peers.to_string()) }
     });
