@@ -105,6 +105,15 @@ impl Host {
             .count()
     }
 
+    /// Waits for a process, and those that it started itself, to be there.
+    async fn starts(&self) {
+        let deadline = Instant::now() + NEVER;
+        while self.processes() == 0 {
+            assert!(Instant::now() < deadline, "no process");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     async fn comes_to(&self, processes: usize) {
         let deadline = Instant::now() + NEVER;
         // A listing of /proc is no snapshot: look twice.
@@ -326,14 +335,14 @@ async fn cancelling_stops_the_process_and_dropping_kills_it() {
     let hang = host.spec("trap 'echo cleaned up >&2; exit 0' TERM; while :; do sleep 0.05; done");
     let run = host.spawner.run(hang.clone(), cancel.clone());
     let (outcome, ()) = tokio::join!(run, async {
-        host.comes_to(1).await;
+        host.starts().await;
         cancel.cancel();
     });
     assert_eq!(outcome.unwrap().exit, Exit::Cancelled);
     host.comes_to(0).await;
     tokio::select! {
         outcome = host.ask(hang) => panic!("it hangs by design: {outcome:?}"),
-        () = host.comes_to(1) => {}
+        () = host.starts() => {}
     }
     host.comes_to(0).await;
     assert!(fs::read_dir(scratch(&host)).unwrap().count() <= 2, "directories are given back");
