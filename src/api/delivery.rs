@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Time;
 use super::kinds::federation::{Direction, EventPeerSpec};
+use super::stored_time;
 
 impl EventPeerSpec {
     /// Whether events go from here to the peer.
@@ -58,8 +59,10 @@ pub struct Ack {
     /// Which event.
     pub seq: u64,
     /// Its time when it was sent: a refreshed event is another offer.
+    #[serde(with = "stored_time")]
     pub observed_at: Time,
     /// Its expiry when it was sent.
+    #[serde(default, with = "stored_time::optional")]
     pub expires_at: Option<Time>,
     /// How it ended.
     pub verdict: Verdict,

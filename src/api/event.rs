@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Time;
 use super::payload::Payload;
+use super::stored_time;
 
 /// The longest `id`, in bytes.
 pub const MAX_ID: usize = 256;
@@ -38,10 +39,10 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Payload::is_empty", deserialize_with = "nullable")]
     pub payload: Payload,
     /// When it was observed, by the observer's clock; absent means the time of receipt.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_time")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "envelope_time")]
     pub observed_at: Option<Time>,
     /// When it stops being true; absent leaves it to the group's `retention.maxAge`.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_time")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "envelope_time")]
     pub expires_at: Option<Time>,
 }
 
@@ -49,9 +50,19 @@ fn nullable<'de, D: Deserializer<'de>>(d: D) -> Result<Payload, D::Error> {
     Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
-fn optional_time<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Time>, D::Error> {
-    let text: Option<String> = Option::deserialize(d)?;
-    time_of(text.as_deref()).map_err(serde::de::Error::custom)
+/// A time of the envelope: as people and peers write it, or as rows have it.
+mod envelope_time {
+    use super::{Deserialize, Deserializer, Time, stored_time, time_of};
+
+    pub(super) use stored_time::optional::serialize;
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Time>, D::Error> {
+        if !d.is_human_readable() {
+            return stored_time::optional::deserialize(d);
+        }
+        let text: Option<String> = Option::deserialize(d)?;
+        time_of(text.as_deref()).map_err(serde::de::Error::custom)
+    }
 }
 
 /// A text that no time is read from.

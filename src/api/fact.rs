@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Time;
 use super::event::{Event, feed, first16};
+use super::stored_time;
 
 /// Names one fact: the first half of the SHA-256 of (group, sourceNode, type, K).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,8 +98,10 @@ const MAX_STRETCHES: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stretch {
     /// When it began.
+    #[serde(with = "stored_time")]
     pub from: Time,
     /// When it ended or will end.
+    #[serde(with = "stored_time")]
     pub to: Time,
 }
 

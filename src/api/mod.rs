@@ -18,6 +18,7 @@ pub mod part;
 pub mod payload;
 pub mod plugin;
 pub mod run;
+pub mod stored_time;
 pub mod value;
 pub mod yaml;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Time;
 use super::fact::FactId;
 use super::object::{ObjectKey, Resource};
+use super::stored_time;
 use super::value::Value;
 
 /// What one subscription makes of one fact. Stored whole; what a reader sees is made from it.
@@ -32,8 +33,10 @@ pub struct Part {
     /// That event's type.
     pub event_type: String,
     /// When that event was observed; decides within a subscription.
+    #[serde(with = "stored_time")]
     pub event_observed_at: Time,
     /// Since when the fact has been live; decides between subscriptions.
+    #[serde(with = "stored_time")]
     pub since: Time,
     /// The plugin that made the content.
     pub plugin: String,
@@ -42,13 +45,17 @@ pub struct Part {
     /// Counts changes of the content.
     pub generation: u64,
     /// When the part was first made.
+    #[serde(with = "stored_time")]
     pub created_at: Time,
     /// When the plugin observed what it answered.
+    #[serde(with = "stored_time")]
     pub observed_at: Time,
     /// `observedAt` + ttl, whatever the fact does.
+    #[serde(with = "stored_time")]
     pub result_expires_at: Time,
     /// When the part ends if nothing else happens: the result's own end, or the fact's plus the
     /// grace where that comes first.
+    #[serde(with = "stored_time")]
     pub expires_at: Time,
     /// `retire.grace` as last stored, in force also when the subscription is gone.
     pub grace: Duration,
@@ -69,6 +76,7 @@ pub struct Part {
 #[serde(rename_all = "camelCase")]
 pub struct Retiring {
     /// The moment the part lost its reason.
+    #[serde(with = "stored_time")]
     pub since: Time,
     /// What took it.
     pub reason: RetireReason,

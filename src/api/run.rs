@@ -10,6 +10,7 @@ use super::Time;
 use super::event::feed;
 use super::fact::FactId;
 use super::kinds::plugin::PluginSpec;
+use super::stored_time;
 
 /// Digest of what shapes a plugin's result: name, executable, args, env, sha256, capabilities,
 /// produces and protocol. Timeouts, retries and concurrency are not in it, so that changing them
@@ -95,6 +96,7 @@ pub struct Intent {
     /// The run key.
     pub run_key: String,
     /// When it was written.
+    #[serde(with = "stored_time")]
     pub at: Time,
 }
 
@@ -107,10 +109,13 @@ pub struct Failing {
     /// Attempts that ran this item alone and failed.
     pub attempts: u32,
     /// Since when it has been failing.
+    #[serde(with = "stored_time")]
     pub since: Time,
     /// When it last failed.
+    #[serde(with = "stored_time")]
     pub last_at: Time,
     /// Not to run again before this.
+    #[serde(with = "stored_time")]
     pub not_before: Time,
     /// CamelCase word for programs: `ExitCode`, `TimedOut`, `BadResult` …
     pub reason: String,
@@ -156,6 +161,7 @@ pub struct RunRecord {
     /// The events of its items, in order.
     pub event_ids: Vec<String>,
     /// When it started.
+    #[serde(with = "stored_time")]
     pub started_at: Time,
     /// How long it took.
     pub duration: Duration,

@@ -17,37 +17,38 @@ use crate::api::fact::{FactId, Stretch, end_of};
 use crate::api::object::ObjectKey;
 use crate::api::part::Part;
 use crate::api::run::{RunRecord, Work};
+use crate::api::stored_time;
 
 /// Accepted manifests, by identity.
 pub const ACCEPTED: Table = Table::new(0x10, "accepted", 1);
 /// Conditions of manifest objects, by identity.
 pub const STATUS: Table = Table::new(0x11, "status", 1);
 /// Events, by id; in which order they came says [`super::order`].
-pub const EVENTS: Table = Table::new(0x20, "events", 1);
+pub const EVENTS: Table = Table::new(0x20, "events", 2);
 /// Ids that outlive their events.
-pub const IDENTITIES: Table = Table::new(0x21, "identities", 1);
+pub const IDENTITIES: Table = Table::new(0x21, "identities", 2);
 /// How many events are stored of each group, and the last of them, see [`super::order`].
 pub const TALLIES: Table = Table::new(0x26, "tallies", 1);
 /// Pages of the order of receipt, but for the one that is being filled.
 pub const ORDER: Table = Table::new(0x27, "order of receipt", 1);
 /// Ids whose events are pruned, by the time when they may be forgotten.
-pub const LINGERING: Table = Table::new(0x23, "lingering", 1);
+pub const LINGERING: Table = Table::new(0x23, "lingering", 2);
 /// The newest event of each fact key, of those that may have a say.
-pub const FACTS: Table = Table::new(0x22, "facts", 1);
+pub const FACTS: Table = Table::new(0x22, "facts", 2);
 /// The same of all others: their end is on record.
-pub const ENDED_FACTS: Table = Table::new(0x24, "ended facts", 1);
+pub const ENDED_FACTS: Table = Table::new(0x24, "ended facts", 2);
 /// Work of subscriptions on facts.
-pub const WORKS: Table = Table::new(0x30, "works", 1);
+pub const WORKS: Table = Table::new(0x30, "works", 2);
 /// Parts.
-pub const PARTS: Table = Table::new(0x31, "parts", 1);
+pub const PARTS: Table = Table::new(0x31, "parts", 2);
 /// Finished runs.
-pub const RUNS: Table = Table::new(0x32, "runs", 1);
+pub const RUNS: Table = Table::new(0x32, "runs", 2);
 /// State of ConfigOutputs.
 pub const OUTPUTS: Table = Table::new(0x33, "outputs", 1);
 /// What is known of the peers that events are pushed to.
 pub const OUTBOXES: Table = Table::new(0x50, "outboxes", 1);
 /// How sending events to peers ended.
-pub const DELIVERIES: Table = Table::new(0x51, "deliveries", 1);
+pub const DELIVERIES: Table = Table::new(0x51, "deliveries", 2);
 /// Single values by name.
 pub const SINGLES: Table = Table::new(0x40, "singles", 1);
 
@@ -109,6 +110,7 @@ pub struct EventRow {
     /// The event; `observedAt` is always set.
     pub event: Event,
     /// When this node received it first.
+    #[serde(with = "stored_time")]
     pub received_at: Time,
     /// Who handed it over: `local`, or the peer's node name.
     pub received_from: String,
@@ -116,6 +118,7 @@ pub struct EventRow {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verified_by: String,
     /// Until when its id is remembered at least.
+    #[serde(with = "stored_time")]
     pub keep_until: Time,
 }
 
@@ -147,10 +150,13 @@ pub struct IdentityRow {
     #[serde(with = "hex::serde")]
     pub digest: [u8; 16],
     /// When it was last observed.
+    #[serde(with = "stored_time")]
     pub observed_at: Time,
     /// Its expiry.
+    #[serde(default, with = "stored_time::optional")]
     pub expires_at: Option<Time>,
     /// Until when the id is remembered at least.
+    #[serde(with = "stored_time")]
     pub keep_until: Time,
 }
 
@@ -184,6 +190,7 @@ pub struct LingeringId {
     /// The group.
     pub group: String,
     /// Until when the id was to be remembered when its event was pruned.
+    #[serde(with = "stored_time")]
     pub until: Time,
     /// The event's id.
     pub id: String,
@@ -216,14 +223,16 @@ pub struct FactRow {
     /// That event's type, to know a retraction without reading the event.
     pub event_type: String,
     /// When that event was observed.
+    #[serde(with = "stored_time")]
     pub observed_at: Time,
     /// That event's own expiry.
+    #[serde(default, with = "stored_time::optional")]
     pub expires_at: Option<Time>,
     /// When the fact was and is live.
     pub stretches: Vec<Stretch>,
     /// The end of that event's observation that this node has seen pass. A clock that goes back
     /// does not revive what ended; a later end of the same event does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "stored_time::optional")]
     pub ended: Option<Time>,
 }
 
@@ -255,9 +264,11 @@ pub struct FactEnd {
     pub group: String,
     /// Its event's type.
     pub event_type: String,
+    #[serde(with = "stored_time")]
     observed_at: Time,
+    #[serde(default, with = "stored_time::optional")]
     expires_at: Option<Time>,
-    #[serde(default)]
+    #[serde(default, with = "stored_time::optional")]
     ended: Option<Time>,
 }
 
@@ -436,6 +447,7 @@ pub struct DeliveryRow {
     /// The event as it was sent, and how it ended.
     pub ack: Ack,
     /// When that was.
+    #[serde(with = "stored_time")]
     pub at: Time,
     /// Why it was given up.
     #[serde(default, skip_serializing_if = "String::is_empty")]
