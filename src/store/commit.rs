@@ -269,6 +269,17 @@ impl Committer {
     }
 }
 
+impl Drop for Committer {
+    /// A panic outside of a transaction, which is a bug, ends the writer. Nobody may wait for what it
+    /// will not do.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.set_writes(Writes::Failed("the writer panicked".to_owned()));
+            self.shared.feed.close();
+        }
+    }
+}
+
 fn row_bytes((key, value): (&Vec<u8>, &Option<Vec<u8>>)) -> usize {
     key.len() + value.as_ref().map_or(0, Vec::len)
 }

@@ -29,6 +29,8 @@ pub enum Fault {
     DiskFull,
     /// An I/O error.
     Io,
+    /// A panic, as a bug in the engine would be one.
+    Panic,
 }
 
 /// The engine; clones share it.
@@ -190,6 +192,7 @@ impl State {
                 operation: if operation == Operation::Apply { "apply" } else { "sync" },
                 message: "injected by the simulation".to_owned(),
             }),
+            Fault::Panic => panic!("injected by the simulation"),
         }
     }
 }

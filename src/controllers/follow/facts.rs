@@ -109,12 +109,22 @@ fn failed(error: WriteError<StoreError>) -> StoreError {
 /// The facts within reach, of all that are kept with those that ended.
 fn within(store: &Store, reach: &Reach) -> Result<Vec<FactId>, StoreError> {
     std::thread::scope(|scope| {
-        let of_range = |range| scope.spawn(move || within_range(store, &range, reach));
+        let of_range = |range: Scan| {
+            let read = range.clone();
+            let read = move || within_range(store, &read, reach);
+            (range, std::thread::Builder::new().spawn_scoped(scope, read))
+        };
         let ranges: Vec<_> = ranges().map(of_range).collect();
         let mut facts = Vec::new();
-        for range in ranges {
-            // A panic in there is one here.
-            let read = range.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        for (range, thread) in ranges {
+            let read = match thread {
+                // A panic in there is one here.
+                Ok(thread) => {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
+                // The system gives no more threads, or no addresses for one.
+                Err(_) => within_range(store, &range, reach),
+            };
             facts.append(&mut read?);
         }
         Ok(facts)

@@ -261,6 +261,51 @@ async fn what_the_disk_did_not_take_is_never_called_durable() {
 }
 
 #[tokio::test]
+async fn a_writer_that_panics_is_waited_for_by_nobody() {
+    for operation in [Operation::Apply, Operation::Sync] {
+        let engine = MemoryEngine::new();
+        let store = Store::threaded_in_memory(&engine);
+        let mut durable = store.watch(0);
+        engine.fail(operation, 1, Fault::Panic);
+        put(&store, note("a", 1, "x")).await.expect_err("the writer is gone");
+        let settled = store.settled().await;
+        assert!(matches!(settled, Err(StoreError::Failed(_))), "{settled:?}");
+        assert_eq!(durable.next().await, Changes::Closed);
+        assert!(matches!(store.health().borrow().writes, Writes::Failed(_)));
+        put(&store, note("a", 2, "x")).await.expect_err("the writer is gone");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_group_that_is_refused_meanwhile_waits_no_longer() {
+    let engine = MemoryEngine::new();
+    let store = Store::threaded_in_memory(&engine);
+    let busy = engine.stall_syncs();
+    let mut first = pin!(put(&store, note("a", 1, "x")));
+    assert!(futures::poll!(&mut first).is_pending());
+    store.watch_applied(0).next().await;
+    // The second group is taken up once the first is synced.
+    engine.fail(Operation::Apply, 1, Fault::DiskFull);
+    let mut second = pin!(put(&store, note("a", 2, "x")));
+    assert!(futures::poll!(&mut second).is_pending());
+    let mut settled = pin!(store.settled());
+    assert!(futures::poll!(&mut settled).is_pending());
+    drop(busy);
+    settled.await.expect("the first one is durable");
+    first.await.expect("written");
+    second.await.expect_err("the disk is full");
+    store.settled().await.expect("all that is there is durable");
+}
+
+#[tokio::test]
+async fn what_is_durable_stays_so_when_the_store_is_closed() {
+    let store = Store::threaded_in_memory(&MemoryEngine::new());
+    put(&store, note("a", 1, "x")).await.expect("written");
+    store.clone().close().await;
+    store.settled().await.expect("all that is there is durable");
+}
+
+#[tokio::test]
 async fn a_cursor_outlives_a_restart_and_one_of_another_store_lags() {
     let engine = MemoryEngine::new();
     let store = Store::in_memory(engine.clone());
