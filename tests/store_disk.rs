@@ -361,3 +361,34 @@ fn a_range_is_read_both_ways_and_goes_on_where_it_was() {
         assert_eq!(rows.next(), Some(if left == 600 { 660 } else { 837 }));
     }
 }
+
+#[test]
+fn what_is_put_while_a_range_is_read_neither_repeats_nor_hides_what_was_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (store, _) = open(&directory.path().join("state"));
+    let ids: Vec<u64> = (0..900).step_by(3).collect();
+    let rows = ids.clone();
+    let filled =
+        store.write_blocking(move |txn| rows.into_iter().try_for_each(|id| txn.put(&event(id))));
+    filled.expect("a durable write");
+    for (scan, beside) in [(Scan::all(), 1), (Scan::all().reverse(), 2)] {
+        let mut seen = Vec::new();
+        for row in store.scan::<Event>(&scan) {
+            let id = row.expect("a row").id;
+            seen.push(id);
+            if id % 3 == 0 {
+                // On both sides of the place where the reader is, so that pages split under it.
+                let put = store.write_blocking(move |txn| {
+                    txn.put(&event(id + beside))?;
+                    txn.put(&event(id.saturating_sub(3) + beside))
+                });
+                put.expect("a durable write");
+            }
+        }
+        let forward = beside == 1;
+        assert!(seen.is_sorted_by(|a, b| if forward { a < b } else { a > b }), "{seen:?}");
+        let mut old: Vec<_> = seen.into_iter().filter(|id| id % 3 == 0).collect();
+        old.sort_unstable();
+        assert_eq!(old, ids);
+    }
+}

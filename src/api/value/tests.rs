@@ -23,6 +23,15 @@ fn the_store_gets_back_what_it_was_given() {
 }
 
 #[test]
+fn a_row_that_announces_more_than_it_holds_is_refused() {
+    // A list and a mapping of four milliards of entries, and one byte of them.
+    for head in [0xdd, 0xdf] {
+        let row = [head, 0xff, 0xff, 0xff, 0xff, 0x01];
+        rmp_serde::from_slice::<Value>(&row).expect_err("it ends too soon");
+    }
+}
+
+#[test]
 fn json_has_the_core_schemas_types() {
     let carried = value("on: yes\nversion: 1.10\nmode: 0755\nq: '1'\nn:\nneg: -4\nbig: 1e400\n");
     assert_eq!(
