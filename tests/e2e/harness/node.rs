@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -24,6 +26,25 @@ pub const GUIDE_EVENT: &str = "emit --group cloudedge --type routerd.client.ipv4
 /// One node in a directory of its own.
 pub struct Node {
     dir: TempDir,
+}
+
+/// Ends what a daemon that was killed left behind: plugins that wait for ever.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let dir = self.dir.path().as_os_str().as_bytes();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for process in processes {
+            let name = process.file_name();
+            let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            // Many end while they are looked at.
+            let args = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            if let Some(pid) = pid
+                && args.windows(dir.len()).any(|part| part == dir)
+            {
+                _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
 }
 
 impl Node {
