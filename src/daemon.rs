@@ -189,18 +189,25 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     tracing::info!(socket = %socket.display(), state = %options.state.display(), "ready");
     if options.once {
         let stop = shutdown.clone();
-        group.background("once", async move {
+        group.critical("once", async move {
+            let unread = live.progress().troubled();
             tokio::select! {
                 _ = live.converge(false) => stop.drain(),
+                Ok(trouble) = unread => return Err(Unread(trouble.error)),
                 () = stop.draining() => {}
             }
-            Ok::<_, std::convert::Infallible>(())
+            Ok(())
         });
     }
     let ended = signals.during(group.run(DRAIN), &shutdown, &config).await;
     store.close().await;
     ended.map_err(Into::into)
 }
+
+/// What is stored does not read, so there is no fixed point.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read what is stored: {0}")]
+struct Unread(Arc<str>);
 
 /// Says what opening the store found.
 fn announce(report: &OpenReport) {

@@ -158,13 +158,14 @@ pub(super) struct Batch {
     pub events: Vec<Parsed>,
 }
 
+/// The id that an event brings, if it reads and has one.
+pub(super) fn id(event: &Parsed) -> String {
+    event.as_ref().ok().and_then(|event| event.id.clone()).unwrap_or_default()
+}
+
 /// Accepts a batch in one transaction; one answer an event, in order.
 pub(super) async fn emit(store: &Store, batch: Batch, bytes: usize) -> Vec<Answer> {
-    let ids: Vec<String> = batch
-        .events
-        .iter()
-        .map(|event| event.as_ref().ok().and_then(|e| e.id.clone()).unwrap_or_default())
-        .collect();
+    let ids: Vec<String> = batch.events.iter().map(id).collect();
     fail::fail_point!("control::before_accept");
     let written = store.write_sized(bytes, move |txn| run(txn, &batch)).await;
     fail::fail_point!("control::before_answer");

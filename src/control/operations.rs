@@ -290,6 +290,13 @@ impl Control {
     }
 
     async fn emit_parsed(&self, events: Vec<emit::Parsed>, bytes: usize) -> Vec<Answer> {
+        // A world that is not read has no group and no room in it.
+        if let Err(error) = self.whole_state() {
+            return events
+                .iter()
+                .map(|event| Answer::refused(emit::id(event), error.clone()))
+                .collect();
+        }
         let (counting, fallback) = match &self.behind {
             Behind::Daemon(live) => (Counting::Live(live.reception()), Arc::new(BTreeMap::new())),
             Behind::Nobody(offline) => (Counting::RowByRow, offline.groups()),

@@ -19,7 +19,7 @@ use crate::api::fact::{FactId, add};
 use crate::api::part::Part;
 use crate::api::run::Work;
 use crate::runtime::{Action, Failure, Reconciler, TriggerSender};
-use crate::store::facts::{find, is_ended, put_fact};
+use crate::store::facts::{find, put_fact};
 use crate::store::tables::FactRow;
 use crate::store::{StoreError, Txn, WriteError};
 
@@ -50,6 +50,8 @@ pub struct Looked {
     pub fact: Option<Arc<Fact>>,
     work: Option<Arc<Work>>,
     subscription: Option<Arc<Subscription>>,
+    /// How long the part's fact lives where its event has no expiry.
+    max_age: Duration,
     now: Time,
 }
 
@@ -137,7 +139,7 @@ impl Looked {
         match &self.fact {
             Some(known) => Ok((known.seq, known.observed_at, known.event.expires_at) != stored),
             // The world has let it go, or has yet to hear of it.
-            None => Ok(!is_ended(txn, &row)?),
+            None => Ok(!row.is_ended(self.max_age)),
         }
     }
 }
@@ -244,7 +246,9 @@ fn look(
         executable: executable.as_deref(),
     };
     let plan = plan(&inputs);
-    Looked { plan, part: dealing.part, work: dealing.work, fact, subscription, now }
+    let group = dealing.part.as_ref().map_or("", |part| part.group.as_str());
+    let max_age = world.objects.max_age(group);
+    Looked { plan, part: dealing.part, work: dealing.work, fact, subscription, max_age, now }
 }
 
 /// Plans for `key` as the world is now; for those who must know whether a run is still due.

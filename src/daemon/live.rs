@@ -21,7 +21,7 @@ use crate::control::{
 };
 use crate::controllers::publish::Published;
 use crate::render::{self, Index};
-use crate::runtime::KeyState;
+use crate::runtime::{KeyState, Progress};
 use crate::sources::config_dir::ConfigHandle;
 use crate::sources::node_time::SystemClock;
 use crate::store::events::Reception;
@@ -76,6 +76,11 @@ impl Running {
 }
 
 impl Running {
+    /// How far the world has followed the store.
+    pub fn progress(&self) -> &Progress {
+        self.node.progress()
+    }
+
     /// The view in this place, made by `make` if it is not of now.
     fn seen(
         &self,
@@ -105,7 +110,13 @@ impl Live for Running {
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        self.node_time.step().map(|step| step.condition()).into_iter().collect()
+        let stepped = self.node_time.step().map(|step| step.condition());
+        let unread = self.node.progress().trouble().map(|trouble| {
+            let since = self.node.shared.clock.now() - trouble.since.elapsed();
+            let message = format!("what is shown may be old, or nothing: {}", trouble.error);
+            Condition::new("StoreUnread", true, "Unreadable", message, since)
+        });
+        stepped.into_iter().chain(unread).collect()
     }
 
     fn config(&self) -> control::ConfigReport {

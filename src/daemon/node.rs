@@ -242,6 +242,11 @@ impl Node {
         Arc::clone(&self.quota) as Arc<dyn Reception>
     }
 
+    /// How far the world has followed the store.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     /// What each controller has done.
     pub fn observers(&self) -> &[Observer] {
         &self.observers

@@ -75,7 +75,7 @@ pub use self::group::{GroupError, TaskGroup};
 pub use self::queue::{Depth, KeyState, Outcome, Queue, Run, Trigger};
 pub use self::readiness::{NeverReady, Ready, ReadySetter, readiness};
 pub use self::reconciler::{Action, Failure, Reconciler};
-pub use self::reflector::{Progress, Reflector, Sink, Source, Step};
+pub use self::reflector::{Progress, Reflector, Sink, Source, Step, Trouble};
 pub use self::shutdown::Shutdown;
 pub use self::stats::{Counters, Observer, Pending, Phase, Stats, Stopped};
 pub use self::trigger::TriggerSender;

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::backoff::{Backoff, Jitter};
@@ -74,6 +74,7 @@ pub struct Reflector {
     backoff: Backoff,
     ready: (ReadySetter, Ready),
     progress: (watch::Sender<Option<u64>>, Progress),
+    trouble: watch::Sender<Option<Trouble>>,
 }
 
 /// How far a reflector has come: everything up to the revision is in the caches, and what it
@@ -82,6 +83,16 @@ pub struct Reflector {
 pub struct Progress {
     name: Arc<str>,
     revision: watch::Receiver<Option<u64>>,
+    trouble: watch::Receiver<Option<Trouble>>,
+}
+
+/// Why a source cannot be read.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// When it could not be read first.
+    pub since: Instant,
+    /// What was said the last time.
+    pub error: Arc<str>,
 }
 
 impl Reflector {
@@ -89,8 +100,10 @@ impl Reflector {
     pub fn new(name: impl Into<Arc<str>>, backoff: Backoff) -> Self {
         let name = name.into();
         let (sender, revision) = watch::channel(None);
-        let progress = (sender, Progress { name: Arc::clone(&name), revision });
-        Self { ready: readiness(Arc::clone(&name)), progress, name, backoff }
+        let (trouble, troubled) = watch::channel(None);
+        let progress = Progress { name: Arc::clone(&name), revision, trouble: troubled };
+        let ready = readiness(Arc::clone(&name));
+        Self { ready, progress: (sender, progress), trouble, name, backoff }
     }
 
     /// Goes up after the first listing.
@@ -129,6 +142,7 @@ impl Reflector {
             match step {
                 Ok(heard) => {
                     patience.failures = 0;
+                    self.trouble.send_if_modified(|trouble| trouble.take().is_some());
                     cursor = self.take_in(heard, &mut sink);
                 }
                 Err(error) => patience.pause(&self, &error).await,
@@ -180,6 +194,10 @@ impl Patience {
         self.failures = self.failures.saturating_add(1);
         let retry_in = reflector.backoff.delay(self.failures, &mut self.jitter);
         let error = super::describe::with_sources(error);
+        reflector.trouble.send_modify(|trouble| {
+            let since = trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
+            *trouble = Some(Trouble { since, error: error.as_str().into() });
+        });
         warn!(reflector = %reflector.name, error, ?retry_in, "source cannot be read");
         sleep(retry_in).await;
     }
@@ -189,6 +207,19 @@ impl Progress {
     /// The revision up to which everything is in, or none before the first listing.
     pub fn revision(&self) -> Option<u64> {
         *self.revision.borrow()
+    }
+
+    /// Why the source cannot be read, while that is so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.borrow().clone()
+    }
+
+    /// Waits until the source cannot be read.
+    pub async fn troubled(&self) -> Result<Trouble, Stopped> {
+        let mut trouble = self.trouble.clone();
+        let found =
+            trouble.wait_for(Option::is_some).await.ok().and_then(|trouble| trouble.clone());
+        found.ok_or_else(|| Stopped { name: Arc::clone(&self.name) })
     }
 
     /// Waits until everything up to `revision` is in.

@@ -123,12 +123,6 @@ impl Reach {
     }
 }
 
-/// Whether it is on record that a fact ended. It may have begun anew since, by a later end of the same
-/// event.
-pub fn is_ended(txn: &Txn<'_>, row: &FactRow) -> Result<bool, StoreError> {
-    Ok(row.ended.is_some() && row.is_ended(Reach::of(txn)?.age(&row.group)))
-}
-
 /// Whether a change is to a fact, wherever that is kept.
 pub fn is_fact(change: &Change) -> bool {
     change.table == FACTS.prefix || change.table == ENDED_FACTS.prefix

@@ -25,6 +25,9 @@ use super::{Revision, fdatasync};
 /// sled's page cache. Its default is 1 GiB. It counts bytes as they lie on disk; in memory a row of
 /// ours takes twice that and more.
 const CACHE_BYTES: u64 = 12 * 1024 * 1024;
+/// The version of the data that this program writes, at which an older one refuses the store: +1 with
+/// each change that not every reader of before understands. 2: times are numbers.
+const SCHEMA: u16 = 2;
 /// What writes leave free: several segments, and more than one group can grow the file by.
 const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 /// Slices of 256 rows checked before the store is used: about 10,000 rows in some milliseconds.
@@ -86,7 +89,7 @@ impl OpenOptions {
             quarantine: true,
             scrub: true,
             commits: Commits::OnWriter,
-            schema: 1,
+            schema: SCHEMA,
             cache_bytes: CACHE_BYTES,
             reserve_bytes: RESERVE_BYTES,
             free_space: None,

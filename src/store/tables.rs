@@ -487,3 +487,6 @@ impl Record for Single {
         self.name.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,7 @@ fn a_lock_without_a_socket_is_waited_for() {
 fn a_newer_store_is_left_alone() {
     let mut node = stopped();
     drop(Store::open(&OpenOptions { schema: 9, ..options(&node) }).expect("a newer program"));
-    assert_refused(&mut node, "has schema 9, newer than the 1 this program knows");
+    assert_refused(&mut node, "has schema 9, newer than the 2 this program knows");
     assert!(!node.has_quarantine());
 }
 

@@ -3,6 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use routerd::api::Time;
+use routerd::api::fact::FactId;
+use routerd::store::tables::PARTS;
+use routerd::store::{OpenOptions, Record, Store, Table};
+use serde::{Deserialize, Serialize};
+
 use crate::harness::{Node, group, wait_for};
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -84,4 +90,42 @@ fn a_socket_elsewhere_works_as_well() {
         if answer.stdout.contains("\"running\": true") { Ok(()) } else { Err(answer.stderr) }
     });
     assert_eq!(mode(&node.path("other.sock")), 0o660);
+}
+
+/// A part as no version of the program writes it.
+#[derive(Serialize, Deserialize)]
+struct NoPart(u8);
+
+impl Record for NoPart {
+    const TABLE: Table = PARTS;
+    type Key = (String, FactId);
+
+    fn key(&self) -> Self::Key {
+        ("s".to_owned(), FactId([self.0; 16]))
+    }
+}
+
+#[test]
+fn a_stored_row_that_does_not_read_is_told_and_never_shown_as_an_empty_node() {
+    let node = Node::new();
+    node.write("group.yaml", &group());
+    node.serve().stop();
+    let store = OpenOptions::offline(node.path("state"), Time::now(), false);
+    let (store, _) = Store::open(&store).expect("nobody has it");
+    store.write_blocking(|txn| txn.put(&NoPart(7))).expect("a durable write");
+    drop(store);
+
+    let once = node.daemon_command(&["--once"]).output().expect("routerd runs");
+    assert_eq!(once.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&once.stderr);
+    assert!(said.contains("cannot read what is stored") && said.contains("parts"), "{said}");
+
+    let _daemon = node.serve();
+    let status = node.status();
+    let told = status["conditions"].to_string();
+    assert!(told.contains("StoreUnread") && told.contains("parts"), "{status:#}");
+    let text = node.ctl("status").exits(0).stdout;
+    assert!(text.contains("StoreUnread"), "{text}");
+    let refused = node.ctl("emit --group edge --type seen --subject a");
+    assert!(refused.code != 0 && refused.stderr.contains("still reading"), "{}", refused.stderr);
 }

@@ -440,7 +440,10 @@ impl History {
         let mut seen = self.host.seen();
         for _ in 0..100 {
             let wanted = self.model.wanted(self.host.accepted(), seen.now);
-            if !wanted.values().any(|w| w.end < seen.now + Duration::from_millis(5)) {
+            // What ends in this very moment may be there or not.
+            let soon = seen.now + Duration::from_millis(5);
+            let parts = seen.parts.values().map(|part| part.expires_at);
+            if !wanted.values().map(|w| w.end).chain(parts).any(|end| end < soon) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(7)).await;

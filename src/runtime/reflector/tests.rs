@@ -126,6 +126,18 @@ async fn a_source_that_cannot_be_read_is_asked_again_at_the_same_cursor_after_a_
 }
 
 #[tokio::test(start_paused = true)]
+async fn why_a_source_cannot_be_read_is_told_for_as_long_as_that_is_so() {
+    let run = follow([Answer::Failure, Answer::Failure, Answer::Listing(5)]);
+    let first = run.progress.troubled().await.unwrap();
+    assert_eq!(&*first.error, "the log is on fire");
+    tokio::time::sleep(Duration::from_millis(1_001)).await;
+    let still = run.progress.trouble().expect("the second try failed too");
+    assert_eq!(still.since, first.since);
+    run.progress.reached(5).await.unwrap();
+    assert!(run.progress.trouble().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_is_told_after_the_sink_has_taken_the_changes_in() {
     let run = follow([Answer::Listing(5), Answer::Changes(6)]);
     for revision in [5, 6] {

@@ -86,6 +86,7 @@ impl Watcher {
             return Err("as configured".to_owned());
         }
         if self.notify.is_none() {
+            threads_start()?;
             self.notify = Some(self.open().map_err(|error| explain(&error))?);
         }
         let (wanted, names) = self.wanted(scan);
@@ -159,6 +160,13 @@ impl Watcher {
         }
         (wanted, names)
     }
+}
+
+/// Whether the system gives one thread more. Where it does not, notify, whose watcher is a thread, panics.
+fn threads_start() -> Result<(), String> {
+    let thread = std::thread::Builder::new().name("config-probe".to_owned()).spawn(|| ());
+    let thread = thread.map_err(|error| format!("no thread for inotify: {error}"))?;
+    thread.join().map_err(|_| "a thread that does nothing panicked".to_owned())
 }
 
 /// The nearest directory above `root` that exists, and the path in it that leads to `root`.
