@@ -1,8 +1,7 @@
 //! Times through serde, for the fields of rows of which there are many: RFC 3339 for people, a
 //! number in the store.
 //!
-//! As text a time takes 31 bytes of a row that holds up to six of them, and is most of what a reader
-//! of that row has to parse. In formats that are not for people it is the nanoseconds since 1970
+//! As text a time takes 31 bytes of a row that holds up to seven of them, and has to be parsed. In formats that are not for people it is the nanoseconds since 1970
 //! where they fit into 64 bits (from 1677 to 2262), else text. Reading takes either, so rows of
 //! before, which have text, read as they did.
 
